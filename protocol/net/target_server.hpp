@@ -4,6 +4,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +29,8 @@ struct chap_credentials {
     std::string mutual_secret;
 };
 
+struct session_info;
+
 struct target_server_options {
     std::vector<std::string> portals;   ///< "127.0.0.1:3260", "[::1]:3260", "0.0.0.0:3260"; port 0 takes a free one
     std::uint16_t portal_group_tag = 1;
@@ -37,6 +40,9 @@ struct target_server_options {
     std::chrono::milliseconds keepalive_timeout{30'000};  ///< silence after that which ends the connection
     /// A command is failed with a retryable status when its device has not completed it by then (below Linux's 30 s).
     std::chrono::milliseconds command_deadline{25'000};
+    /// For the audit log: a session entered the full-feature phase, a session ended. Called on any thread; must not block.
+    std::function<void(const session_info&)> on_session_begin;
+    std::function<void(const session_info&)> on_session_end;
 };
 
 struct target_options {
