@@ -1,7 +1,8 @@
 // The contract between the SCSI command set (pure: CDBs in, decisions out) and whoever runs it (protocol/net).
 //
 // A command goes through a logical unit in one to three steps:
-//   1. begin(command) decides. Most commands are `completed` at once. A medium command yields an `operation` to run on the
+//   1. begin(command) decides. Most commands are `completed` at once. A medium command yields an `operation` to run on
+//   the
 //      block device, with how many Data-Out bytes it takes and Data-In bytes it gives. A command with a parameter list
 //      yields `wants_parameters`.
 //   2. parameters(command, list) decides again, once that list has arrived: `completed` or `operation`.
@@ -58,16 +59,16 @@ struct field_pointer {
     enum class part : std::uint8_t { cdb, parameter_list };
     part in;
     std::uint16_t byte;
-    std::optional<std::uint8_t> bit;  ///< most significant bit of the field
+    std::optional<std::uint8_t> bit = {};  ///< most significant bit of the field
 };
 
 struct sense {
     sense_key key = sense_key::no_sense;
     std::uint8_t asc = 0;
     std::uint8_t ascq = 0;
-    std::optional<field_pointer> pointer;
-    std::optional<std::uint64_t> information;  ///< LBA, or byte offset of a miscompare
-    std::optional<std::uint16_t> progress;     ///< SPC-4 §4.5.2.4.4, in 1/65536
+    std::optional<field_pointer> pointer = {};
+    std::optional<std::uint64_t> information = {};  ///< LBA, or byte offset of a miscompare
+    std::optional<std::uint16_t> progress = {};     ///< SPC-4 §4.5.2.4.4, in 1/65536
 };
 
 /// SAM-5 §8.9.
@@ -77,8 +78,8 @@ enum class task_attribute : std::uint8_t { untagged = 0, simple = 1, ordered = 2
 enum class nexus_id : std::uint64_t {};
 
 struct command {
-    nexus_id nexus{};
-    const_bytes cdb;  ///< 16 bytes, or more with an extended-CDB AHS; borrowed for the call
+    nexus_id nexus{};  ///< i_t_nexus::id(), for the runner's own book-keeping; the unit_nexus is what decides
+    const_bytes cdb;   ///< 16 bytes, or more with an extended-CDB AHS; borrowed for the call
     task_attribute attribute = task_attribute::simple;
     std::uint8_t priority = 0;
     std::uint32_t expected_data_out = 0;  ///< what the initiator said it will send
@@ -88,8 +89,11 @@ struct command {
 /// The end of a command.
 struct completed {
     status code = status::good;
-    std::vector<std::byte> data_in;   ///< already cut to the CDB's allocation length, not to the initiator's room
-    std::vector<std::byte> sense;     ///< encoded, fixed or descriptor format as the control mode page's D_SENSE says
+    std::vector<std::byte> data_in;  ///< already cut to the CDB's allocation length, not to the initiator's room
+    std::vector<std::byte> sense;    ///< encoded, fixed or descriptor format as the control mode page's D_SENSE says
+    /// PREEMPT AND ABORT, CLEAR TASK-like effects: the runner aborts every other task of these nexuses on this logical
+    /// unit before it sends the response.
+    std::vector<nexus_id> abort_tasks_of = {};
 };
 
 /// The device server needs a parameter list of that many Data-Out bytes (MODE SELECT, UNMAP, PERSISTENT RESERVE OUT …).
@@ -109,9 +113,9 @@ enum class operation_kind : std::uint8_t {
     compare_and_write,  ///< first half of Data-Out is expected, second half is written
     discard,            ///< every range in `ranges`
     flush,
-    prefetch,           ///< `count` bytes from `offset`; `immediate` does not wait
-    extents,            ///< GET LBA STATUS: finish() formats the reply
-    copy,               ///< EXTENDED COPY: every segment in `copies`
+    prefetch,  ///< `count` bytes from `offset`; `immediate` does not wait
+    extents,   ///< GET LBA STATUS: finish() formats the reply
+    copy,      ///< EXTENDED COPY: every segment in `copies`
 };
 
 struct byte_range {
@@ -127,7 +131,8 @@ struct copy_segment {
     byte_count count;
 };
 
-/// Work on the medium. The range was checked against the capacity, the access against reservations and write protection.
+/// Work on the medium. The range was checked against the capacity, the access against reservations and write
+/// protection.
 struct operation {
     operation_kind kind = operation_kind::read;
     byte_offset offset;
@@ -135,30 +140,31 @@ struct operation {
     std::uint32_t data_in_bytes = 0;   ///< what the device server gives on success
     std::uint32_t data_out_bytes = 0;  ///< what it takes
     durability when = durability::write_back;
-    bool immediate = false;            ///< IMMED: status before the work ends
-    bool one_block_pattern = false;    ///< verify_compare with BYTCHK = 11b
-    std::uint32_t extent_limit = 0;    ///< for `extents`
-    std::vector<byte_range> ranges;    ///< for `discard`
-    std::vector<copy_segment> copies;  ///< for `copy`
+    bool immediate = false;               ///< IMMED: status before the work ends
+    bool one_block_pattern = false;       ///< verify_compare with BYTCHK = 11b
+    std::uint32_t extent_limit = 0;       ///< for `extents`
+    std::vector<byte_range> ranges = {};  ///< for `discard`
+    std::shared_ptr<void> lease = {};     ///< keep it with the operation; its end tells the unit that the work is over
+    std::vector<copy_segment> copies = {};  ///< for `copy`
 };
 
 using decision = std::variant<completed, wants_parameters, operation>;
 
 /// What running an operation gave besides read data, for finish().
 struct operation_result {
-    std::optional<miscompare> difference;     ///< verify_compare, write_and_verify, compare_and_write
-    std::vector<device_extent> found_extents; ///< extents
+    std::optional<miscompare> difference = {};      ///< verify_compare, write_and_verify, compare_and_write
+    std::vector<device_extent> found_extents = {};  ///< extents
 };
 
 /// How a logical unit names itself (INQUIRY, VPD 80 and 83). The same on every node that serves the same content.
 struct identity {
-    std::string vendor = "OVERLAYB";            ///< T10 vendor, at most 8 characters
-    std::string product = "overlaybd disk";     ///< at most 16
-    std::string revision = "0001";              ///< at most 4
-    std::string serial;                         ///< unit serial number, printable ASCII
-    std::uint64_t naa = 0;                      ///< NAA 3h (locally assigned), 8 bytes, complete with the leading nibble
-    std::array<std::byte, 16> eui{};            ///< EUI-64 based, 16 bytes; all zero: none
-    std::string name;                           ///< SCSI name string: the iSCSI name of the target
+    std::string vendor = "OVERLAYB";         ///< T10 vendor, at most 8 characters
+    std::string product = "overlaybd disk";  ///< at most 16
+    std::string revision = "0001";           ///< at most 4
+    std::string serial;                      ///< unit serial number, printable ASCII
+    std::uint64_t naa = 0;                   ///< NAA 3h (locally assigned), 8 bytes, complete with the leading nibble
+    std::array<std::byte, 16> eui{};         ///< EUI-64 based, 16 bytes; all zero: none
+    std::string name;                        ///< SCSI name string: the iSCSI name of the target
 };
 
 }  // namespace obd::scsi
