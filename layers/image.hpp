@@ -1,8 +1,8 @@
 // A stack of layers as one disk.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <array>
+#include <boost/asio/awaitable.hpp>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,20 +20,22 @@ class logger;
 namespace obd::layers {
 
 class layer_pool;
+class upper_opener;
 
 /// What opening an image needs. All of it outlives every image that was opened with it.
 struct image_services {
     worker_pool& workers;
-    layer_pool& pool;          ///< shares opened layers by digest or file identity between images
-    blob_provider* registry;   ///< nullptr: remote layers are refused
+    layer_pool& pool;         ///< shares opened layers by digest or file identity between images
+    blob_provider* registry;  ///< nullptr: remote layers are refused
     spdlog::logger& log;
+    upper_opener* uppers = nullptr;  ///< writable_hook.hpp; nullptr: images with a writable layer are refused
 };
 
 struct layer_summary {
-    std::string name;     ///< digest, else path
-    byte_count size;      ///< of the blob or file
-    std::string form;     ///< e.g. "tar+zfile(lz4,4096)+lsmt"
-    byte_count fetched;   ///< over the network, since it was opened
+    std::string name;    ///< digest, else path
+    byte_count size;     ///< of the blob or file
+    std::string form;    ///< e.g. "tar+zfile(lz4,4096)+lsmt"
+    byte_count fetched;  ///< over the network, since it was opened
 };
 
 /// Thread-safe as block_device is.

@@ -56,7 +56,8 @@ struct image_config {
 };
 
 /// Relative paths in it are taken from `base_dir`. `where` begins error messages.
-result<image_config> parse_image_config(std::string_view text, const std::filesystem::path& base_dir, std::string_view where);
+result<image_config> parse_image_config(std::string_view text, const std::filesystem::path& base_dir,
+                                        std::string_view where);
 result<image_config> load_image_config(const std::filesystem::path& path);
 
 }  // namespace obd::layers

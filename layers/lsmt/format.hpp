@@ -30,17 +30,17 @@ inline constexpr std::uint32_t sparse = 1u << 4;
 struct header_trailer {
     std::array<std::uint8_t, 8> magic0;
     std::array<std::uint8_t, 16> magic1;
-    boost::endian::little_uint32_t size;          ///< 390; not checked by readers
+    boost::endian::little_uint32_t size;  ///< 390; not checked by readers
     boost::endian::little_uint32_t flags;
     boost::endian::little_uint64_t index_offset;  ///< bytes
     boost::endian::little_uint64_t index_size;    ///< entries, padding ones included
     boost::endian::little_uint64_t virtual_size;  ///< bytes
     std::array<char, 37> uuid;                    ///< 36 characters and a NUL
     std::array<char, 37> parent_uuid;
-    std::array<std::uint8_t, 2> reserved;         ///< garbage in existing files: ignored, written as zero
-    std::uint8_t version;                         ///< 1
-    std::uint8_t sub_version;                     ///< 1
-    std::array<char, 256> user_tag;               ///< commit message, zero padded
+    std::array<std::uint8_t, 2> reserved;  ///< garbage in existing files: ignored, written as zero
+    std::uint8_t version;                  ///< 1
+    std::uint8_t sub_version;              ///< 1
+    std::array<char, 256> user_tag;        ///< commit message, zero padded
 };
 static_assert(sizeof(header_trailer) == header_struct_bytes && alignof(header_trailer) == 1 &&
               offsetof(header_trailer, index_offset) == 32 && offsetof(header_trailer, uuid) == 56 &&

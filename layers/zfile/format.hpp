@@ -20,7 +20,7 @@ inline constexpr std::uint32_t min_block_bytes = 512;
 inline constexpr std::uint32_t max_block_bytes = 65536;
 
 namespace flag {
-inline constexpr std::uint64_t header = 1u << 0;            ///< else trailer
+inline constexpr std::uint64_t header = 1u << 0;  ///< else trailer
 inline constexpr std::uint64_t data_file = 1u << 1;
 inline constexpr std::uint64_t sealed = 1u << 2;
 inline constexpr std::uint64_t header_overwrite = 1u << 3;  ///< the header holds the index fields too
@@ -30,13 +30,13 @@ inline constexpr std::uint64_t index_compressed = 1u << 5;  ///< documented, nev
 
 enum class algorithm : std::uint8_t { lz4 = 1, zstd = 2 };
 
-/// Header and trailer: the first 96 of 512 bytes. Little-endian, natural alignment. Old files hold garbage in the digest,
-/// index_crc, pads and undefined flag bits: test only defined bits, and read index fields of a header only when
+/// Header and trailer: the first 96 of 512 bytes. Little-endian, natural alignment. Old files hold garbage in the
+/// digest, index_crc, pads and undefined flag bits: test only defined bits, and read index fields of a header only when
 /// header_overwrite is set.
 struct header_trailer {
     std::array<std::uint8_t, 8> magic0;
     std::array<std::uint8_t, 16> magic1;
-    boost::endian::little_uint32_t size;  ///< 96
+    boost::endian::little_uint32_t size;    ///< 96
     boost::endian::little_uint32_t digest;  ///< crc32c_raw over all 512 bytes with this field 0, seed 0
     boost::endian::little_uint64_t flags;
     boost::endian::little_uint64_t index_offset;  ///< bytes
