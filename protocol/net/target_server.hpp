@@ -13,6 +13,7 @@
 #include "base/block_device.hpp"
 #include "base/result.hpp"
 #include "protocol/net/event_loops.hpp"
+#include "protocol/scsi/ports.hpp"
 #include "protocol/scsi/task.hpp"
 
 namespace spdlog {
@@ -56,6 +57,9 @@ struct lun_options {
     std::uint16_t lun = 0;
     std::shared_ptr<block_device> device;
     scsi::identity identity;
+    /// Reservations with APTPL and saved mode pages (scsi::unit_options has the rules): what was kept, and who keeps it.
+    std::optional<scsi::persistent_state> restored;
+    std::function<result<void>(const scsi::persistent_state&)> persist;
 };
 
 struct session_info {
