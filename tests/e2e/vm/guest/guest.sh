@@ -1,0 +1,50 @@
+# shellcheck shell=sh
+# What guest scripts share: . /lib/guest.sh
+now() { cut -d' ' -f1 /proc/uptime; }
+say() { echo "[$(now)] $*"; }
+fail() {
+  say "FAILED: $*"
+  dmesg | tail -30
+  tail -20 /run/iscsid.log 2>/dev/null
+  exit 1
+}
+
+# start_iscsid [ARGUMENT...]: returns when it listens.
+start_iscsid() {
+  iscsid -f "$@" >>/run/iscsid.log 2>&1 &
+  tries=0
+  until grep -q ISCSIADM_ABSTRACT_NAMESPACE /proc/net/unix; do
+    tries=$((tries + 1))
+    [ $tries -lt 200 ] || fail "iscsid did not start"
+    usleep 50000
+  done
+}
+
+# discover HOST:PORT. login IQN. logout IQN. session_of IQN: its name in sysfs.
+discover() { iscsiadm -m discovery -t sendtargets -p "$1" || fail "discovery at $1"; }
+login() { iscsiadm -m node -T "$1" --login >/dev/null || fail "login to $1"; }
+logout() { iscsiadm -m node -T "$1" --logout >/dev/null || fail "logout of $1"; }
+session_of() { grep -lx "$1" /sys/class/iscsi_session/session*/targetname 2>/dev/null | head -1 | cut -d/ -f5; }
+
+# set_digests IQN CRC32C|None: for the next login.
+set_digests() {
+  for digest in HeaderDigest DataDigest; do
+    iscsiadm -m node -T "$1" -o update -n "node.conn[0].iscsi.$digest" -v "$2" || fail "setting $digest"
+  done
+}
+
+# disk_of IQN LUN: its device. wait_disk IQN LUN: the same; a login returns before the disks are there.
+disk_of() {
+  for block in /sys/class/iscsi_session/"$(session_of "$1")"/device/target*/*:"$2"/block/*; do
+    [ -b "/dev/${block##*/}" ] && echo "/dev/${block##*/}" && return
+  done
+  return 1
+}
+wait_disk() {
+  tries=0
+  until disk_of "$1" "$2"; do
+    tries=$((tries + 1))
+    [ $tries -lt 200 ] || return 1
+    usleep 100000
+  done
+}
