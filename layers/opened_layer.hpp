@@ -1,6 +1,7 @@
 // From a blob to a layer: tar, ZFile and LSMT are detected and taken off, in that order.
 #pragma once
 
+#include <array>
 #include <boost/asio/awaitable.hpp>
 #include <memory>
 #include <string>
@@ -16,6 +17,7 @@ namespace obd::layers {
 struct unwrapped_blob {
     std::shared_ptr<blob_source> content;  ///< keeps the sources below it
     std::string form;                      ///< what was taken off: "", "tar", "zfile(lz4,4096)", "tar+zfile(zstd,8192)"
+    bool compressed = false;               ///< reading it costs decoding
 };
 
 /// Takes off a tar wrapper and a ZFile, where they are. Failures say what is damaged; the caller adds which blob.
@@ -26,6 +28,8 @@ struct opened_layer {
     std::string name;    ///< digest, else path
     std::string digest;  ///< empty when the layer was given as a file only
     std::string form;    ///< e.g. "tar+zfile(lz4,4096)+lsmt"
+    bool compressed = false;
+    std::array<std::byte, 32> identity{};  ///< of the content, the same on every node: image::identity() joins them
     std::shared_ptr<blob_source> blob;
     std::shared_ptr<const lsmt::layer> lsmt;
 };

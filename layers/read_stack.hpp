@@ -46,13 +46,17 @@ public:
 
 private:
     struct job;
-    attempt try_segment(const segment& part, mutable_bytes out) const noexcept;
+    /// What the hot path needs of a layer.
+    struct layer_source {
+        blob_source* source;
+        bool compressed;
+    };
     std::vector<job> missing_parts(byte_offset offset, mutable_bytes out) const;
     asio::awaitable<result<void>> read_part(job part) const;
     asio::awaitable<result<void>> read_parts(std::span<const job> jobs, std::size_t& next) const;
 
     std::vector<std::shared_ptr<const opened_layer>> layers_;
-    std::vector<blob_source*> sources_;  ///< of layers_, for the hot path
+    std::vector<layer_source> sources_;
     merged_index index_;
     byte_count size_;
 };

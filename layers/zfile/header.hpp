@@ -24,7 +24,7 @@ struct parameters {
 
 /// What a compressed block may occupy, its CRC included: more than any encoder makes of incompressible input.
 constexpr std::uint32_t max_stored_block_bytes(std::uint32_t block_bytes) {
-    return block_bytes + block_bytes / 8 + 1024;
+    return block_bytes + block_bytes / 8 + 128;
 }
 
 const char* name_of(algorithm algo) noexcept;

@@ -1,0 +1,21 @@
+// Several coroutines at once, awaited as one.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <vector>
+
+#include "base/result.hpp"
+
+namespace obd::layers {
+
+namespace asio = boost::asio;
+
+/// How many reads one operation has under way at most: enough to hide a registry's latency, few enough to be fair.
+inline constexpr std::size_t lanes_per_operation = 16;
+
+/// Starts all `jobs` and completes, on the caller's executor, when the last one has ended: with the first failure if
+/// there was one. The jobs run on a strand of the caller's executor, one step at a time, so they may share what only
+/// they touch. Cancelling the caller cancels the jobs; a cancelled or throwing job counts as a failure.
+asio::awaitable<result<void>> run_all(std::vector<asio::awaitable<result<void>>> jobs);
+
+}  // namespace obd::layers

@@ -1,0 +1,244 @@
+#include "layers/image.hpp"
+
+#include <fcntl.h>
+#include <spdlog/logger.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <filesystem>
+#include <span>
+#include <utility>
+
+#include "base/limits.hpp"
+#include "layers/concurrent.hpp"
+#include "layers/layer_pool.hpp"
+#include "layers/read_stack.hpp"
+#include "layers/writable_hook.hpp"
+
+namespace obd::layers {
+namespace {
+
+/// A read_stack that is nobody's base: what a container image without a writable layer is.
+class read_only_image final : public image {
+public:
+    explicit read_only_image(std::shared_ptr<const read_stack> stack) : stack_(std::move(stack)) {}
+
+    device_geometry geometry() const noexcept override { return {.size = stack_->size()}; }
+
+    attempt try_read(byte_offset offset, mutable_bytes out) noexcept override {
+        if (!usable(offset, {out.size()})) return attempt::would_block;
+        return stack_->try_read(offset, out);
+    }
+
+    asio::awaitable<result<void>> read(byte_offset offset, mutable_bytes out) override {
+        CO_TRYV(check(offset, {out.size()}));
+        co_return co_await stack_->read(offset, out);
+    }
+
+    asio::awaitable<result<void>> write(byte_offset, const_bytes, durability) override { co_return read_only(); }
+    asio::awaitable<result<void>> write_atomic(byte_offset, const_bytes, durability) override { co_return read_only(); }
+    asio::awaitable<result<std::optional<miscompare>>> compare_and_write(byte_offset, const_bytes, const_bytes,
+                                                                         durability) override {
+        co_return read_only();
+    }
+    asio::awaitable<result<void>> discard(byte_offset, byte_count) override { co_return read_only(); }
+    asio::awaitable<result<void>> flush() override { co_return result<void>(); }
+
+    asio::awaitable<result<std::vector<device_extent>>> extents(byte_offset offset, byte_count count,
+                                                                std::size_t limit) override {
+        CO_TRYV(check(offset, count));
+        co_return stack_->extents(offset, count, limit);
+    }
+
+    asio::awaitable<result<void>> prefetch(byte_offset offset, byte_count count) override {
+        CO_TRYV(check(offset, count));
+        co_return co_await stack_->prefetch(offset, count);
+    }
+
+    std::vector<layer_summary> layers() const override { return stack_->summaries(); }
+    std::array<std::byte, 32> identity() const override { return stack_->identity(); }
+
+    asio::awaitable<result<void>> close() override {
+        closed_.store(true, std::memory_order_relaxed);
+        co_return result<void>();
+    }
+
+private:
+    static failure read_only() { return fail(errc::read_only, "the image has no writable layer"); }
+
+    bool usable(byte_offset offset, byte_count count) const noexcept {
+        return within(offset, count, stack_->size()) && offset.value % sector_bytes == 0 &&
+               count.value % sector_bytes == 0 && !closed_.load(std::memory_order_relaxed);
+    }
+    result<void> check(byte_offset offset, byte_count count) const {
+        if (usable(offset, count)) return {};
+        if (closed_.load(std::memory_order_relaxed)) return fail(errc::unavailable, "the image is closed");
+        return fail(errc::out_of_range, "bytes " + std::to_string(offset.value) + "+" + std::to_string(count.value) +
+                                            " of a disk of " + std::to_string(stack_->size().value));
+    }
+
+    std::shared_ptr<const read_stack> stack_;
+    std::atomic<bool> closed_{false};
+};
+
+std::string lower_place(std::size_t number) {
+    return "lowers[" + std::to_string(number) + "]";
+}
+
+failure not_yet(const std::string& member) {
+    return fail(errc::unsupported, member + ": not supported yet");
+}
+
+/// What can be said of a config without looking at any layer.
+result<void> check_config(const image_config& config) {
+    if (config.acceleration_layer && !config.record_trace_path.empty()) {
+        return fail(errc::invalid_argument, "accelerationLayer and recordTracePath can't be used together");
+    }
+    if (!config.record_trace_path.empty()) return not_yet("recordTracePath");
+    if (config.acceleration_layer && config.lowers.empty()) {
+        return fail(errc::invalid_argument, "accelerationLayer is set, but lowers is empty");
+    }
+    if (config.lowers.empty() && !config.upper.writable()) {
+        return fail(errc::invalid_argument, "neither lowers nor a writable upper: there is nothing to open");
+    }
+    if (!config.upper.target.empty()) return not_yet("upper.target");
+    if (!config.upper.gzip_index.empty()) return not_yet("upper.gzipIndex");
+    const std::size_t used = config.lowers.size() - (config.acceleration_layer ? 1 : 0);
+    if (used > limits::layers_per_image) {
+        return fail(errc::limit_exceeded, "lowers: " + std::to_string(used) + " layers, the limit is " +
+                                              std::to_string(limits::layers_per_image));
+    }
+    for (std::size_t i = 0; i < used; ++i) {
+        const lower_config& lower = config.lowers[i];
+        if (!lower.target_file.empty()) return not_yet(lower_place(i) + ".targetFile");
+        if (!lower.target_digest.empty()) return not_yet(lower_place(i) + ".targetDigest");
+        if (!lower.gzip_index.empty()) return not_yet(lower_place(i) + ".gzipIndex");
+        if (lower.file.empty() && lower.dir.empty() && lower.digest.empty()) {
+            return fail(errc::invalid_argument, lower_place(i) + " names no file, dir or digest");
+        }
+    }
+    return {};
+}
+
+/// The local file to open for a layer, or an empty path. Blocks.
+std::filesystem::path local_file_of(const lower_config& lower) {
+    std::vector<std::filesystem::path> candidates;
+    if (!lower.file.empty()) candidates.emplace_back(lower.file);
+    if (!lower.dir.empty()) {
+        const std::filesystem::path dir(lower.dir);
+        for (const char* name : {"overlaybd.commit", ".commit", "overlaybd.sealed"}) candidates.push_back(dir / name);
+    }
+    for (const auto& candidate : candidates) {
+        std::error_code ignored;
+        if (std::filesystem::exists(candidate, ignored)) return candidate;
+    }
+    return {};
+}
+
+failure no_such_layer(const lower_config& lower) {
+    std::string looked_at = lower.file;
+    if (!lower.dir.empty())
+        looked_at += (looked_at.empty() ? "" : ", ") + lower.dir + "/{overlaybd.commit,.commit,overlaybd.sealed}";
+    return fail(errc::not_found, "no such layer file: " + looked_at);
+}
+
+/// What open_one borrows from open_stack, whose frame outlives it.
+struct stack_opening {
+    const image_config& config;
+    const image_services& services;
+    std::vector<std::shared_ptr<const opened_layer>> layers;
+};
+
+asio::awaitable<result<void>> open_one(stack_opening& all, std::size_t number) {
+    const lower_config& lower = all.config.lowers[number];
+    const std::string place = lower_place(number);
+    auto look = [&lower] { return local_file_of(lower); };
+    const std::filesystem::path path = co_await all.services.workers.run(std::move(look));
+    result<std::shared_ptr<const opened_layer>> opened = fail(errc::not_found, "");
+    if (!path.empty()) {
+        opened = co_await all.services.pool.open_file(path, lower.digest);
+    } else if (lower.digest.empty()) {
+        co_return in_context(no_such_layer(lower), place);
+    } else if (all.services.registry == nullptr) {
+        co_return fail(errc::unsupported,
+                       place + ": layer " + lower.digest + " is remote, and there is no registry client");
+    } else if (all.config.repo_blob_url.empty()) {
+        co_return fail(errc::invalid_argument, place + ": layer " + lower.digest + " is remote: empty repoBlobUrl");
+    } else {
+        remote_blob blob{.repo_blob_url = all.config.repo_blob_url, .digest = lower.digest, .size = {lower.size_bytes}};
+        opened = co_await all.services.pool.open_remote(std::move(blob), *all.services.registry);
+    }
+    if (!opened) co_return in_context(std::move(opened).error(), place);
+    all.layers[number] = *std::move(opened);
+    co_return result<void>();
+}
+
+/// One lane: opens the next layer as long as there is one.
+asio::awaitable<result<void>> open_lane(stack_opening& all, std::size_t& next) {
+    while (next < all.layers.size()) {
+        const std::size_t number = next++;
+        CO_TRYV(co_await open_one(all, number));
+    }
+    co_return result<void>();
+}
+
+asio::awaitable<result<std::shared_ptr<const read_stack>>> open_stack(const image_config& config,
+                                                                      const image_services& services) {
+    stack_opening all{.config = config, .services = services, .layers = {}};
+    all.layers.resize(config.lowers.size() - (config.acceleration_layer ? 1 : 0));
+    std::size_t next = 0;
+    std::vector<asio::awaitable<result<void>>> lanes;
+    for (std::size_t i = 0; i < std::min(all.layers.size(), lanes_per_operation); ++i) {
+        lanes.push_back(open_lane(all, next));
+    }
+    CO_TRYV(co_await run_all(std::move(lanes)));
+    co_return read_stack::build(std::move(all.layers));
+}
+
+asio::awaitable<result<std::shared_ptr<image>>> open_checked(const image_config& config,
+                                                             const image_services& services) {
+    CO_TRYV(check_config(config));
+    for (const auto& name : config.unknown_members)
+        services.log.warn("image config: unknown member ignored member={}", name);
+    if (config.acceleration_layer) {
+        services.log.info("image config: the acceleration layer is left out, its trace is not replayed yet");
+    }
+    CO_TRY(auto stack, co_await open_stack(config, services));
+    if (config.upper.writable()) {
+        if (services.uppers == nullptr) {
+            co_return fail(errc::unsupported, "upper: writable layers are not supported by this program");
+        }
+        co_return co_await services.uppers->open(config.upper, std::move(stack), services);
+    }
+    if (stack->size().value == 0) co_return fail(errc::invalid_argument, "the image has size 0: no layer gives it one");
+    co_return std::make_shared<read_only_image>(std::move(stack));
+}
+
+/// "success" or "failed:<message>", as containerd's snapshotter reads it. Blocks.
+result<void> write_result_file(const std::string& path, const std::string& text) {
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) return fail_errno(path);
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    const int error = written < 0 ? errno : EIO;
+    ::close(fd);
+    if (written != static_cast<ssize_t>(text.size())) return fail_errno(path, error);
+    return {};
+}
+
+}  // namespace
+
+asio::awaitable<result<std::shared_ptr<image>>> open_image(image_config config, image_services services) {
+    auto opened = co_await open_checked(config, services);
+    if (!config.result_file.empty()) {
+        auto work = [path = config.result_file, text = opened ? "success" : "failed:" + opened.error().message()] {
+            return write_result_file(path, text);
+        };
+        const auto written = co_await services.workers.run(std::move(work));
+        if (!written) services.log.warn("the result file was not written error=\"{}\"", written.error().message());
+    }
+    co_return opened;
+}
+
+}  // namespace obd::layers
