@@ -9,10 +9,10 @@ declare -A packages=(
            libspdlog-dev rapidjson-dev libcli11-dev liblz4-dev libzstd-dev zlib1g-dev libarchive-dev libext2fs-dev
            libcom-err2 comerr-dev liburing-dev libaio-dev catch2 python3"
   # tools/quickstart.sh: a registry, an image, an initiator
-  [run]="docker-registry curl python3 e2fsprogs busybox-static libiscsi-bin qemu-utils qemu-block-extra"
+  [run]="docker-registry curl python3 e2fsprogs busybox-static libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra"
   # tests/run.sh: formatting and lint, clang for fuzzing, the kernel initiator's virtual machine
   [test]="clang-14 clang-format-14 shellcheck apache2-utils openssl kmod cpio procps
-          libiscsi-dev libclang-rt-14-dev tgt"
+          libclang-rt-14-dev tgt"
   # tests/bench/run.sh: a peer and its tools
   [bench]="tgt libiscsi-bin qemu-utils qemu-block-extra gcc procps"
 )

@@ -21,7 +21,7 @@ LAMBDA_COROUTINE = re.compile(r"\[(?P<capture>[^\[\]]+)\]\s*\([^()]*\)\s*(?:muta
 def check(tree):
     for path in tree.cpp():
         code = tree.code(path)
-        for match in re.finditer(r"\bdetached\b", code):
+        for match in re.finditer(r"\basio::detached\b|,\s*detached\s*\)", code):
             yield Finding(path, line_of(code, match.start()), "asio::detached loses errors and lifetimes: give co_spawn a handler")
         if not path.startswith("tests/"):
             for match in LAMBDA_COROUTINE.finditer(code):

@@ -3,7 +3,7 @@
 # each, what the image is after that layer) and DIRECTORY/files.sha256 (every file of the last one). No mount, no root.
 # 1 adds files and changes one, 2 deletes a file and adds some.
 set -euo pipefail
-export PATH=$PATH:/usr/sbin:/sbin E2FSPROGS_FAKE_TIME=1700000000 LC_ALL=C
+export LC_ALL=C
 target=${1:?make_root_images.sh DIRECTORY}
 mkdir -p "$target"
 work=$(mktemp -d)
@@ -42,36 +42,7 @@ put("2", "srv/data/new", text(3 << 20))
 put("2", "srv/data/empty", b"")
 PY
 
-rm -f "$target"/[012].img
-mke2fs -q -t ext4 -b 4096 -U 6f766572-6c61-7962-6464-000000000001 -L overlaybd-test \
-  -E hash_seed=6f766572-6c61-7962-6464-000000000002,root_owner=0:0,lazy_itable_init=0 -d "$work/0" "$target/0.img" 64M >"$work/log"
-
-# step NUMBER [DELETED]...: image NUMBER is the one before it with tree NUMBER put over it and some files deleted.
-step() {
-  local image=$target/$1.img number=$1 name; shift
-  cp --sparse=always "$target/$((number - 1)).img" "$image"
-  exists() { debugfs -R "stat $1" "$image" 2>/dev/null | grep -q Inode:; }
-  {
-    for name; do echo "rm $name"; done
-    cd "$work/$number"
-    find . -mindepth 1 | sort | while read -r name; do
-      name=${name#.}
-      if [ -d ".$name" ]; then
-        exists "$name" || echo "mkdir $name"
-      else
-        ! exists "$name" || echo "rm $name"
-        echo "write .$name $name"
-      fi
-    done
-  } >"$work/commands"
-  (cd "$work/$number" && debugfs -w -f "$work/commands" "$image") >"$work/log" 2>&1
-  if grep -v '^debugfs\|^Allocated inode\|^$' "$work/log"; then exit 1; fi
-}
-step 1
-step 2 /var/lib/large
-
-for n in 0 1 2; do
-  e2fsck -fn "$target/$n.img" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-done
-(cd "$work" && mkdir tree && for n in 0 1 2; do cp -r "$n/." tree/; done && rm tree/var/lib/large &&
+mkdir -p "$work/2/var/lib" && : >"$work/2/var/lib/.wh.large"
+"$(dirname "$0")/stack_trees.sh" "$target" 64M "$work"/{0,1,2}
+(cd "$work" && mkdir tree && for n in 0 1 2; do cp -r "$n/." tree/; done && rm tree/var/lib/{large,.wh.large} &&
   cd tree && find . -type f | sort | xargs sha256sum) >"$target/files.sha256"
