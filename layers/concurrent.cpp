@@ -5,15 +5,14 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <deque>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -31,22 +30,18 @@ failure failure_of(const std::exception_ptr& thrown) {
     }
 }
 
-/// Lives until its last job has ended; everything but `home` and `deliver` happens on the strand.
+/// Lives until its last job has ended. The executor may have several threads.
 template <typename Handler>
 class job_group : public std::enable_shared_from_this<job_group<Handler>> {
 public:
     job_group(Handler handler, asio::any_io_executor home)
-        : handler_(std::move(handler)), home_(asio::make_work_guard(home)), strand_(asio::make_strand(home)) {}
+        : handler_(std::move(handler)), home_(asio::make_work_guard(home)) {}
 
     void start(std::vector<asio::awaitable<result<void>>> jobs) {
         left_ = jobs.size();
         signals_.resize(jobs.size());
         forward_cancellation();
-        auto self = this->shared_from_this();
-        auto launch = [self, jobs = std::move(jobs)]() mutable {
-            for (std::size_t i = 0; i < jobs.size(); ++i) self->spawn(std::move(jobs[i]), self->signals_[i]);
-        };
-        asio::dispatch(strand_, std::move(launch));
+        for (std::size_t i = 0; i < jobs.size(); ++i) spawn(std::move(jobs[i]), signals_[i]);
     }
 
 private:
@@ -54,13 +49,17 @@ private:
         auto ended = [self = this->shared_from_this()](const std::exception_ptr& thrown, result<void> outcome) {
             self->on_end(thrown, std::move(outcome));
         };
-        asio::co_spawn(strand_, std::move(job), asio::bind_cancellation_slot(signal.slot(), std::move(ended)));
+        asio::co_spawn(home_.get_executor(), std::move(job),
+                       asio::bind_cancellation_slot(signal.slot(), std::move(ended)));
     }
 
     void on_end(const std::exception_ptr& thrown, result<void> outcome) {
-        if (!first_ && thrown) first_ = failure_of(thrown);
-        if (!first_ && !outcome) first_ = std::move(outcome).error();
-        if (--left_ > 0) return;
+        {
+            const std::lock_guard lock(mutex_);
+            if (!first_ && thrown) first_ = failure_of(thrown);
+            if (!first_ && !outcome) first_ = std::move(outcome).error();
+            if (--left_ > 0) return;
+        }
         auto deliver = [self = this->shared_from_this()] {
             auto slot = asio::get_associated_cancellation_slot(self->handler_);
             if (slot.is_connected()) slot.clear();
@@ -71,6 +70,7 @@ private:
         asio::post(home_.get_executor(), std::move(deliver));
     }
 
+    /// As everywhere in Asio, the caller's signal is emitted where its handlers run.
     void forward_cancellation() {
         auto slot = asio::get_associated_cancellation_slot(handler_);
         if (!slot.is_connected()) return;
@@ -78,17 +78,14 @@ private:
         slot.assign([weak = this->weak_from_this()](asio::cancellation_type kind) {
             auto self = weak.lock();
             if (!self) return;
-            auto emit = [self, kind] {
-                for (auto& signal : self->signals_) signal.emit(kind);
-            };
-            asio::dispatch(self->strand_, std::move(emit));
+            for (auto& signal : self->signals_) signal.emit(kind);
         });
     }
 
     Handler handler_;
     asio::executor_work_guard<asio::any_io_executor> home_;
-    asio::strand<asio::any_io_executor> strand_;
     std::deque<asio::cancellation_signal> signals_;
+    std::mutex mutex_;  ///< guards left_ and first_
     std::size_t left_ = 0;
     std::optional<failure> first_;
 };

@@ -13,9 +13,9 @@ namespace asio = boost::asio;
 /// How many reads one operation has under way at most: enough to hide a registry's latency, few enough to be fair.
 inline constexpr std::size_t lanes_per_operation = 16;
 
-/// Starts all `jobs` and completes, on the caller's executor, when the last one has ended: with the first failure if
-/// there was one. The jobs run on a strand of the caller's executor, one step at a time, so they may share what only
-/// they touch. Cancelling the caller cancels the jobs; a cancelled or throwing job counts as a failure.
+/// Starts all `jobs` on the caller's executor and completes, there, when the last one has ended: with the first failure
+/// if there was one. Jobs run at the same time where the executor has several threads. Cancelling the caller cancels
+/// the jobs; a cancelled or throwing job counts as a failure.
 asio::awaitable<result<void>> run_all(std::vector<asio::awaitable<result<void>>> jobs);
 
 }  // namespace obd::layers

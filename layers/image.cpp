@@ -176,9 +176,8 @@ asio::awaitable<result<void>> open_one(stack_opening& all, std::size_t number) {
 }
 
 /// One lane: opens the next layer as long as there is one.
-asio::awaitable<result<void>> open_lane(stack_opening& all, std::size_t& next) {
-    while (next < all.layers.size()) {
-        const std::size_t number = next++;
+asio::awaitable<result<void>> open_lane(stack_opening& all, std::atomic<std::size_t>& next) {
+    for (std::size_t number = next++; number < all.layers.size(); number = next++) {
         CO_TRYV(co_await open_one(all, number));
     }
     co_return result<void>();
@@ -188,7 +187,7 @@ asio::awaitable<result<std::shared_ptr<const read_stack>>> open_stack(const imag
                                                                       const image_services& services) {
     stack_opening all{.config = config, .services = services, .layers = {}};
     all.layers.resize(config.lowers.size() - (config.acceleration_layer ? 1 : 0));
-    std::size_t next = 0;
+    std::atomic<std::size_t> next{0};
     std::vector<asio::awaitable<result<void>>> lanes;
     for (std::size_t i = 0; i < std::min(all.layers.size(), lanes_per_operation); ++i) {
         lanes.push_back(open_lane(all, next));

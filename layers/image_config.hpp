@@ -15,20 +15,20 @@ namespace obd::layers {
 /// One read-only layer. The first existing one of `file`, dir/overlaybd.commit, dir/.commit, dir/overlaybd.sealed is
 /// opened; else the blob `digest` from the registry.
 struct lower_config {
-    std::string file;
-    std::string dir;
-    std::string digest;
+    std::string file{};
+    std::string dir{};
+    std::string digest{};
     std::uint64_t size_bytes = 0;  ///< of the blob; 0: unknown
-    std::string target_file;       ///< TurboOCI
-    std::string target_digest;     ///< TurboOCI
-    std::string gzip_index;        ///< TurboOCI
+    std::string target_file{};     ///< TurboOCI
+    std::string target_digest{};   ///< TurboOCI
+    std::string gzip_index{};      ///< TurboOCI
 };
 
 struct upper_config {
-    std::string index;
-    std::string data;
-    std::string target;      ///< TurboOCI
-    std::string gzip_index;  ///< TurboOCI
+    std::string index{};
+    std::string data{};
+    std::string target{};      ///< TurboOCI
+    std::string gzip_index{};  ///< TurboOCI
     /// Both files named: the image is writable.
     bool writable() const { return !index.empty() && !data.empty(); }
 };

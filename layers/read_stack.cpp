@@ -129,9 +129,9 @@ asio::awaitable<result<void>> read_stack::read_part(job part) const {
 }
 
 /// One lane: takes the next job as long as there is one.
-asio::awaitable<result<void>> read_stack::read_parts(std::span<const job> jobs, std::size_t& next) const {
-    while (next < jobs.size()) {
-        const job& part = jobs[next++];
+asio::awaitable<result<void>> read_stack::read_parts(std::span<const job> jobs, std::atomic<std::size_t>& next) const {
+    for (std::size_t i = next++; i < jobs.size(); i = next++) {
+        const job& part = jobs[i];
         CO_TRYV(co_await read_part(part));
     }
     co_return result<void>();
@@ -144,7 +144,7 @@ asio::awaitable<result<void>> read_stack::read(byte_offset offset, mutable_bytes
         const job& only = jobs.front();
         co_return co_await read_part(only);
     }
-    std::size_t next = 0;
+    std::atomic<std::size_t> next{0};
     std::vector<asio::awaitable<result<void>>> lanes;
     const std::size_t count = std::min(jobs.size(), lanes_per_operation);
     for (std::size_t i = 0; i < count; ++i) lanes.push_back(read_parts(jobs, next));

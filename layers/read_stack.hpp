@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
 #include <memory>
@@ -53,7 +54,7 @@ private:
     };
     std::vector<job> missing_parts(byte_offset offset, mutable_bytes out) const;
     asio::awaitable<result<void>> read_part(job part) const;
-    asio::awaitable<result<void>> read_parts(std::span<const job> jobs, std::size_t& next) const;
+    asio::awaitable<result<void>> read_parts(std::span<const job> jobs, std::atomic<std::size_t>& next) const;
 
     std::vector<std::shared_ptr<const opened_layer>> layers_;
     std::vector<layer_source> sources_;
