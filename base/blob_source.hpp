@@ -1,5 +1,5 @@
-// A read-only sequence of bytes that may be near (a file) or far (a blob in a registry). registry/ and layers/local_blob
-// make them, layers/ reads them.
+// A read-only sequence of bytes that may be near (a file) or far (a blob in a registry). registry/ and
+// layers/local_blob make them, layers/ reads them.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -18,7 +18,8 @@ namespace asio = boost::asio;
 /// What a try_… call on the hot path did.
 enum class attempt {
     complete,     ///< all of it is done
-    would_block,  ///< not in place: call the awaitable form, which starts anew and reports errors. The buffer's content is undefined.
+    would_block,  ///< not in place: call the awaitable form, which starts anew and reports errors. The buffer's content
+                  ///< is undefined.
 };
 
 /// Immutable and shared by all threads: every member may be called from any thread at any time.
@@ -34,11 +35,12 @@ public:
     virtual attempt try_read(byte_offset offset, mutable_bytes out) noexcept = 0;
 
     /// Fills all of `out` from `offset` or fails: out_of_range past the end, io_error, unavailable, timed_out …
-    /// `out` is borrowed until the operation completes. Completes on the caller's executor. Obeys cancellation where it can.
+    /// `out` is borrowed until the operation completes. Completes on the caller's executor. Obeys cancellation where it
+    /// can.
     virtual asio::awaitable<result<void>> read(byte_offset offset, mutable_bytes out) = 0;
 
-    /// The bytes read from there did not pass a checksum: forget any cached copy, so that the next read fetches them anew.
-    /// Returns false where there is no other copy to fetch (a local file), so that a retry is pointless.
+    /// The bytes read from there did not pass a checksum: forget any cached copy, so that the next read fetches them
+    /// anew. Returns false where there is no other copy to fetch (a local file), so that a retry is pointless.
     virtual bool discard_cached(byte_offset offset, byte_count count) noexcept = 0;
 
     /// Starts fetching, if far, without waiting for it. A hint.

@@ -24,7 +24,7 @@ enum class durability {
 
 /// What a device is, as SCSI reports it. The size may grow while the device is in use; the rest is fixed.
 struct device_geometry {
-    byte_count size;                            ///< a multiple of logical_block_bytes
+    byte_count size;  ///< a multiple of logical_block_bytes
     std::uint32_t logical_block_bytes = 512;
     std::uint32_t physical_block_bytes = 4096;
     access_mode access = access_mode::read_only;
@@ -49,9 +49,10 @@ struct miscompare {
     byte_offset offset;
 };
 
-/// Thread-safe: every member may be called from any thread at any time, calls overlap freely. Buffers are borrowed until
-/// the operation completes; awaitables complete on the caller's executor. Offsets and lengths are multiples of the logical
-/// block and lie within the device: the caller has checked (anything else fails with out_of_range or invalid_argument).
+/// Thread-safe: every member may be called from any thread at any time, calls overlap freely. Buffers are borrowed
+/// until the operation completes; awaitables complete on the caller's executor. Offsets and lengths are multiples of
+/// the logical block and lie within the device: the caller has checked (anything else fails with out_of_range or
+/// invalid_argument).
 ///
 /// Ordering: operations that overlap in range and in time take effect one after the other, in some order; an operation
 /// started after another completed sees its effect.
@@ -76,8 +77,9 @@ public:
     /// As write(), but after a crash the whole is either old or new. REQUIRES: data.size() <= max_atomic_write_bytes.
     virtual asio::awaitable<result<void>> write_atomic(byte_offset offset, const_bytes data, durability when) = 0;
     /// Writes `data` where the device holds `expected`, as one step; else writes nothing and tells where they differ.
-    virtual asio::awaitable<result<std::optional<miscompare>>> compare_and_write(byte_offset offset, const_bytes expected,
-                                                                                 const_bytes data, durability when) = 0;
+    virtual asio::awaitable<result<std::optional<miscompare>>> compare_and_write(byte_offset offset,
+                                                                                 const_bytes expected, const_bytes data,
+                                                                                 durability when) = 0;
     /// The range reads as zeros afterwards, also after a re-open, and occupies no space where that can be.
     virtual asio::awaitable<result<void>> discard(byte_offset offset, byte_count count) = 0;
     /// All writes and discards that completed before this call are on stable storage when it completes.
@@ -88,7 +90,8 @@ public:
     virtual asio::awaitable<result<std::vector<device_extent>>> extents(byte_offset offset, byte_count count,
                                                                         std::size_t limit) = 0;
 
-    /// Brings the range near (PRE-FETCH): completes when a read of it would not go to the network, or fails as a read would.
+    /// Brings the range near (PRE-FETCH): completes when a read of it would not go to the network, or fails as a read
+    /// would.
     virtual asio::awaitable<result<void>> prefetch(byte_offset offset, byte_count count) = 0;
 };
 

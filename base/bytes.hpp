@@ -18,15 +18,16 @@ namespace obd {
 using const_bytes = std::span<const std::byte>;
 using mutable_bytes = std::span<std::byte>;
 
-inline const_bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
+inline const_bytes as_bytes(std::string_view text) {
+    return std::as_bytes(std::span(text.data(), text.size()));
+}
 inline std::string_view as_text(const_bytes bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 /// A fixed layout out of `from` at `offset`. REQUIRES: offset + sizeof(Wire) <= from.size().
 template <typename Wire>
-    requires std::is_trivially_copyable_v<Wire>
-Wire load(const_bytes from, std::size_t offset = 0) {
+requires std::is_trivially_copyable_v<Wire> Wire load(const_bytes from, std::size_t offset = 0) {
     Wire wire;
     std::memcpy(&wire, from.data() + offset, sizeof(Wire));
     return wire;
@@ -34,14 +35,13 @@ Wire load(const_bytes from, std::size_t offset = 0) {
 
 /// REQUIRES: offset + sizeof(Wire) <= to.size().
 template <typename Wire>
-    requires std::is_trivially_copyable_v<Wire>
+requires std::is_trivially_copyable_v<Wire>
 void store(mutable_bytes to, const Wire& wire, std::size_t offset = 0) {
     std::memcpy(to.data() + offset, &wire, sizeof(Wire));
 }
 
 template <typename Wire>
-    requires std::is_trivially_copyable_v<Wire>
-const_bytes bytes_of(const Wire& wire) {
+requires std::is_trivially_copyable_v<Wire> const_bytes bytes_of(const Wire& wire) {
     return std::as_bytes(std::span(&wire, 1));
 }
 

@@ -8,7 +8,7 @@
 namespace obd {
 namespace {
 
-constexpr std::uint32_t polynomial = 0x82f63b78;   // reflected
+constexpr std::uint32_t polynomial = 0x82f63b78;  // reflected
 
 constexpr std::array<std::uint32_t, 256> make_table() {
     std::array<std::uint32_t, 256> table{};
@@ -91,11 +91,15 @@ __attribute__((target("sse4.2"))) std::uint32_t crc32c_hardware(const_bytes byte
     return narrow;
 }
 
-crc_function choose() { return __builtin_cpu_supports("sse4.2") != 0 ? crc32c_hardware : crc32c_raw_portable; }
+crc_function choose() {
+    return __builtin_cpu_supports("sse4.2") != 0 ? crc32c_hardware : crc32c_raw_portable;
+}
 
 #else
 
-crc_function choose() { return crc32c_raw_portable; }
+crc_function choose() {
+    return crc32c_raw_portable;
+}
 
 #endif
 

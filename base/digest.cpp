@@ -34,9 +34,13 @@ std::array<std::byte, 32> sha256::finish() && {
     return value;
 }
 
-std::string sha256::finish_digest() && { return "sha256:" + to_hex(std::move(*this).finish()); }
+std::string sha256::finish_digest() && {
+    return "sha256:" + to_hex(std::move(*this).finish());
+}
 
-std::string sha256_digest(const_bytes bytes) { return std::move(sha256().update(bytes)).finish_digest(); }
+std::string sha256_digest(const_bytes bytes) {
+    return std::move(sha256().update(bytes)).finish_digest();
+}
 
 bool is_sha256_digest(std::string_view text) {
     constexpr std::string_view prefix = "sha256:";

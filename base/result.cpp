@@ -14,40 +14,66 @@ public:
 
 std::string category::message(int value) const {
     switch (static_cast<errc>(value)) {
-        case errc::ok: return "success";
-        case errc::corrupt: return "corrupt data";
-        case errc::unsupported: return "not supported";
-        case errc::invalid_argument: return "invalid";
-        case errc::not_found: return "not found";
-        case errc::already_exists: return "already exists";
-        case errc::busy: return "busy";
-        case errc::read_only: return "read-only";
-        case errc::out_of_space: return "no space left";
-        case errc::out_of_range: return "out of range";
-        case errc::limit_exceeded: return "limit exceeded";
-        case errc::unavailable: return "unavailable";
-        case errc::permission_denied: return "permission denied";
-        case errc::timed_out: return "timed out";
-        case errc::cancelled: return "cancelled";
-        case errc::io_error: return "input/output error";
+        case errc::ok:
+            return "success";
+        case errc::corrupt:
+            return "corrupt data";
+        case errc::unsupported:
+            return "not supported";
+        case errc::invalid_argument:
+            return "invalid";
+        case errc::not_found:
+            return "not found";
+        case errc::already_exists:
+            return "already exists";
+        case errc::busy:
+            return "busy";
+        case errc::read_only:
+            return "read-only";
+        case errc::out_of_space:
+            return "no space left";
+        case errc::out_of_range:
+            return "out of range";
+        case errc::limit_exceeded:
+            return "limit exceeded";
+        case errc::unavailable:
+            return "unavailable";
+        case errc::permission_denied:
+            return "permission denied";
+        case errc::timed_out:
+            return "timed out";
+        case errc::cancelled:
+            return "cancelled";
+        case errc::io_error:
+            return "input/output error";
     }
     return "unknown error";
 }
 
 errc from_errno(int error) noexcept {
     switch (error) {
-        case EIO: return errc::io_error;
-        case ENOENT: return errc::not_found;
-        case EEXIST: return errc::already_exists;
-        case EBUSY: return errc::busy;
-        case EROFS: return errc::read_only;
+        case EIO:
+            return errc::io_error;
+        case ENOENT:
+            return errc::not_found;
+        case EEXIST:
+            return errc::already_exists;
+        case EBUSY:
+            return errc::busy;
+        case EROFS:
+            return errc::read_only;
         case EDQUOT:
-        case ENOSPC: return errc::out_of_space;
+        case ENOSPC:
+            return errc::out_of_space;
         case EACCES:
-        case EPERM: return errc::permission_denied;
-        case ETIMEDOUT: return errc::timed_out;
-        case ECANCELED: return errc::cancelled;
-        default: return errc::ok;
+        case EPERM:
+            return errc::permission_denied;
+        case ETIMEDOUT:
+            return errc::timed_out;
+        case ECANCELED:
+            return errc::cancelled;
+        default:
+            return errc::ok;
     }
 }
 
@@ -58,7 +84,9 @@ const boost::system::error_category& obd_category() noexcept {
     return instance;
 }
 
-boost::system::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), obd_category()}; }
+boost::system::error_code make_error_code(errc code) noexcept {
+    return {static_cast<int>(code), obd_category()};
+}
 
 std::string failure::message() const {
     if (context.empty()) return code.message();
@@ -69,7 +97,9 @@ void throw_exception_from_error(const failure& error, const boost::source_locati
     throw boost::system::system_error(error.code, error.context);
 }
 
-failure fail(errc code, std::string context) { return {make_error_code(code), std::move(context)}; }
+failure fail(errc code, std::string context) {
+    return {make_error_code(code), std::move(context)};
+}
 
 failure fail_errno(std::string context, int error) {
     const auto known = from_errno(error);

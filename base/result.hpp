@@ -18,17 +18,17 @@ namespace obd {
 /// What several libraries mean alike. A library adds its own `…_errc` where a caller must tell cases apart.
 enum class errc {
     ok = 0,
-    corrupt,            ///< bytes are there but wrong: checksum, magic, bounds
-    unsupported,        ///< a valid input that this program does not handle
-    invalid_argument,   ///< the caller's or the user's input is wrong
+    corrupt,           ///< bytes are there but wrong: checksum, magic, bounds
+    unsupported,       ///< a valid input that this program does not handle
+    invalid_argument,  ///< the caller's or the user's input is wrong
     not_found,
     already_exists,
     busy,
     read_only,
-    out_of_space,       ///< ENOSPC or a quota
-    out_of_range,       ///< past the end of a blob or a device
-    limit_exceeded,     ///< one of base/limits.hpp
-    unavailable,        ///< the far side does not answer; a retry may help
+    out_of_space,    ///< ENOSPC or a quota
+    out_of_range,    ///< past the end of a blob or a device
+    limit_exceeded,  ///< one of base/limits.hpp
+    unavailable,     ///< the far side does not answer; a retry may help
     permission_denied,
     timed_out,
     cancelled,
@@ -54,7 +54,8 @@ template <typename T>
 using result = boost::system::result<T, failure>;
 
 failure fail(errc code, std::string context);
-/// From `errno` (or an errno value): EIO, ENOSPC, ENOENT, EACCES … become the matching errc; others keep the system's code.
+/// From `errno` (or an errno value): EIO, ENOSPC, ENOENT, EACCES … become the matching errc; others keep the system's
+/// code.
 failure fail_errno(std::string context, int error = errno);
 /// The same failure with `context` said before what it says already.
 failure in_context(failure inner, std::string_view context);

@@ -38,20 +38,30 @@ struct lba {
     auto operator<=>(const lba&) const = default;
 };
 
-constexpr byte_offset to_bytes(sector position) { return {position.value * sector_bytes}; }
+constexpr byte_offset to_bytes(sector position) {
+    return {position.value * sector_bytes};
+}
 /// Rounds down.
-constexpr sector sector_of(byte_offset position) { return {position.value / sector_bytes}; }
+constexpr sector sector_of(byte_offset position) {
+    return {position.value / sector_bytes};
+}
 /// REQUIRES: no overflow; check the address against the capacity first.
-constexpr byte_offset to_bytes(lba address, std::uint32_t block_bytes) { return {address.value * block_bytes}; }
+constexpr byte_offset to_bytes(lba address, std::uint32_t block_bytes) {
+    return {address.value * block_bytes};
+}
 
 /// True when [offset, offset + count) lies within [0, limit), with no overflow.
 constexpr bool within(byte_offset offset, byte_count count, byte_count limit) {
     return offset.value <= limit.value && count.value <= limit.value - offset.value;
 }
 
-constexpr bool is_power_of_two(std::uint64_t n) { return n != 0 && (n & (n - 1)) == 0; }
+constexpr bool is_power_of_two(std::uint64_t n) {
+    return n != 0 && (n & (n - 1)) == 0;
+}
 /// REQUIRES: `alignment` is a power of two and the result fits.
-constexpr std::uint64_t align_down(std::uint64_t n, std::uint64_t alignment) { return n & ~(alignment - 1); }
+constexpr std::uint64_t align_down(std::uint64_t n, std::uint64_t alignment) {
+    return n & ~(alignment - 1);
+}
 constexpr std::uint64_t align_up(std::uint64_t n, std::uint64_t alignment) {
     return align_down(n + alignment - 1, alignment);
 }

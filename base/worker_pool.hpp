@@ -25,9 +25,9 @@ public:
     worker_pool(const worker_pool&) = delete;
     worker_pool& operator=(const worker_pool&) = delete;
 
-    /// Runs `function` on a worker and resumes the caller, on the caller's executor, with what it returned. The function
-    /// must not throw. Not cancellable: what it borrows must stay until it ends. Name the lambda before the call and move
-    /// it in (docs/HACKING.md: g++ 12 destroys capturing temporaries of awaited calls twice).
+    /// Runs `function` on a worker and resumes the caller, on the caller's executor, with what it returned. The
+    /// function must not throw. Not cancellable: what it borrows must stay until it ends. Name the lambda before the
+    /// call and move it in (docs/HACKING.md: g++ 12 destroys capturing temporaries of awaited calls twice).
     template <typename Function>
     asio::awaitable<std::invoke_result_t<Function&>> run(Function function) {
         using value_type = std::invoke_result_t<Function&>;

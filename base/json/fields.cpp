@@ -49,8 +49,8 @@ result<rapidjson::Document> parse(std::string_view text, std::string_view where)
     constexpr unsigned flags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
     document.Parse<flags>(text.data(), text.size());
     if (document.HasParseError()) {
-        return fail(errc::invalid_argument, std::string(where) + ": " + position(text, document.GetErrorOffset()) + ": " +
-                                                rapidjson::GetParseError_En(document.GetParseError()));
+        return fail(errc::invalid_argument, std::string(where) + ": " + position(text, document.GetErrorOffset()) +
+                                                ": " + rapidjson::GetParseError_En(document.GetParseError()));
     }
     if (!document.IsObject() && !document.IsArray()) {
         return fail(errc::invalid_argument, std::string(where) + ": the root is neither an object nor an array");
@@ -87,7 +87,9 @@ failure object::wrong_type(std::string_view name, std::string_view wanted) const
     return fail(errc::invalid_argument, where_ + ": \"" + std::string(name) + "\" must be " + std::string(wanted));
 }
 
-bool object::has(std::string_view name) const { return find(name) != nullptr; }
+bool object::has(std::string_view name) const {
+    return find(name) != nullptr;
+}
 
 result<std::string> object::string(std::string_view name, std::string_view fallback) const {
     const auto* value = find(name);

@@ -11,9 +11,9 @@ TEST_CASE("a reader yields integers of either order and stops at the end") {
     CHECK(reader.big<std::uint16_t>() == 0x0102);
     CHECK(reader.little<std::uint32_t>() == 0x06050403);
     CHECK(reader.remaining() == 4);
-    CHECK(reader.big<std::uint64_t>() == 0);   // four bytes are left
+    CHECK(reader.big<std::uint64_t>() == 0);  // four bytes are left
     CHECK_FALSE(reader.ok());
-    CHECK(reader.take(1).empty());             // a reader that failed stays failed
+    CHECK(reader.take(1).empty());  // a reader that failed stays failed
 }
 
 TEST_CASE("what a writer wrote is what a reader reads") {

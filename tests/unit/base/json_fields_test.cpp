@@ -21,7 +21,8 @@ TEST_CASE("what is not JSON is refused with its place") {
 }
 
 TEST_CASE("members are typed, with defaults and with errors that name them") {
-    const auto document = json::parse(R"({"s": "x", "n": 7, "b": true, "o": {"n": 1}, "l": ["p"], "z": null, "extra": 1})", "f");
+    const auto document =
+        json::parse(R"({"s": "x", "n": 7, "b": true, "o": {"n": 1}, "l": ["p"], "z": null, "extra": 1})", "f");
     const json::object root(document.value(), "f");
     CHECK(root.string("s", "").value() == "x");
     CHECK(root.string("z", "default").value() == "default");

@@ -20,7 +20,8 @@ asio::awaitable<void> visit(worker_pool& pool, threads_seen& seen) {
         seen.inside = std::this_thread::get_id();
         return 42;
     };
-    seen.value = co_await pool.run(std::move(work));
+    const int value = co_await pool.run(std::move(work));
+    seen.value = value;
     seen.after = std::this_thread::get_id();
 }
 
@@ -30,7 +31,9 @@ TEST_CASE("work runs on a worker and its caller goes on where it was") {
     asio::io_context context;
     worker_pool pool(2);
     threads_seen seen;
-    auto rethrow = [](std::exception_ptr error) { if (error) std::rethrow_exception(error); };
+    auto rethrow = [](std::exception_ptr error) {
+        if (error) std::rethrow_exception(error);
+    };
     asio::co_spawn(context, visit(pool, seen), rethrow);
     context.run();
     CHECK(seen.value == 42);
