@@ -44,6 +44,8 @@ enum class reset_kind {
 struct unit_options {
     std::shared_ptr<block_device> device;
     identity id;
+    /// RMB: the medium can be ejected and loaded (START STOP UNIT), and PREVENT ALLOW MEDIUM REMOVAL matters.
+    bool removable = false;
     /// What `persist` was given last, before a restart.
     std::optional<persistent_state> restored;
     /// Keeps the state on stable storage before it returns; called with the unit's lock held: it must not call back.
@@ -53,7 +55,7 @@ struct unit_options {
 
 class unit_nexus;
 class i_t_nexus;
-class unit_core;       // unit_core.hpp: what logical_unit and its nexuses share
+class unit_core;       // unit_core.hpp: what a unit's nexuses share
 class inventory_core;  // lun_inventory.cpp
 
 /// Thread-safe.
@@ -80,7 +82,6 @@ public:
 
 private:
     friend class inventory_core;
-    friend class i_t_nexus;
     std::shared_ptr<unit_core> core_;
 };
 
@@ -135,7 +136,7 @@ private:
     std::unique_ptr<state> state_;
 };
 
-/// Thread-safe. Its nexuses may outlive it.
+/// Thread-safe. Its nexuses may outlive it. A logical unit belongs to one inventory.
 class lun_inventory {
 public:
     explicit lun_inventory(target_port port);
@@ -153,7 +154,7 @@ public:
     /// In order of LUN.
     std::vector<std::shared_ptr<logical_unit>> units() const;
 
-    /// A new session of `port`. Numbers of nexuses are never reused in one process.
+    /// A new session of `port`. Its number is new in this inventory.
     std::unique_ptr<i_t_nexus> add_nexus(const initiator_port& port);
 
 private:

@@ -89,8 +89,8 @@ struct command {
 /// The end of a command.
 struct completed {
     status code = status::good;
-    std::vector<std::byte> data_in;  ///< already cut to the CDB's allocation length, not to the initiator's room
-    std::vector<std::byte> sense;    ///< encoded, fixed or descriptor format as the control mode page's D_SENSE says
+    std::vector<std::byte> data_in = {};  ///< already cut to the CDB's allocation length, not to the initiator's room
+    std::vector<std::byte> sense = {};  ///< encoded, fixed or descriptor format as the control mode page's D_SENSE says
     /// PREEMPT AND ABORT, CLEAR TASK-like effects: the runner aborts every other task of these nexuses on this logical
     /// unit before it sends the response.
     std::vector<nexus_id> abort_tasks_of = {};
@@ -142,9 +142,11 @@ struct operation {
     durability when = durability::write_back;
     bool immediate = false;               ///< IMMED: status before the work ends
     bool one_block_pattern = false;       ///< verify_compare with BYTCHK = 11b
+    bool may_deallocate = false;          ///< write_same with UNMAP: a block of zeros may be done as a discard
     std::uint32_t extent_limit = 0;       ///< for `extents`
     std::vector<byte_range> ranges = {};  ///< for `discard`
     std::shared_ptr<void> lease = {};     ///< keep it with the operation; its end tells the unit that the work is over
+    std::uint8_t copy_list_id = 0;        ///< of `copy`, for finish()
     std::vector<copy_segment> copies = {};  ///< for `copy`
 };
 
@@ -152,6 +154,7 @@ using decision = std::variant<completed, wants_parameters, operation>;
 
 /// What running an operation gave besides read data, for finish().
 struct operation_result {
+    /// Counted from the start of the device, as `operation::offset` is.
     std::optional<miscompare> difference = {};      ///< verify_compare, write_and_verify, compare_and_write
     std::vector<device_extent> found_extents = {};  ///< extents
 };
