@@ -148,7 +148,7 @@ class Spec(LintTest):
         self.finds(spec, {
             "protocol/iscsi/a.cpp": '// RFC 7143 §4.2.2.1: "MUST silently ignore"\n// RFC 7143 §6.3: "told and untested"  // BAD\n'
                                     '// SBC-4 §5.3: "proved"\n// RFC 7143 §11.3 is only mentioned.\n',
-            "tests/unit/a.cpp": 'TEST_CASE("x", "[rfc7143-4.2.2.1][sbc4-5.3]") {}\nTEST_CASE("y", "[rfc7143-9.9]") {}  // BAD\n',
+            "tests/unit/a.cpp": 'TEST_CASE("x", "[rfc7143-4.2.2.1][sbc4-5.3][rfc7143-11.3]") {}\nTEST_CASE("y", "[rfc7143-9.9]") {}  // BAD\n',
         })
 
 
