@@ -16,6 +16,8 @@ struct event_loops_options {
     std::chrono::microseconds spin{50};
 };
 
+class socket_poller;
+
 class event_loops {
 public:
     explicit event_loops(event_loops_options options);
@@ -26,6 +28,14 @@ public:
     asio::io_context& context(std::size_t index) noexcept;
     /// Round robin, for new connections. Thread-safe.
     asio::io_context& next() noexcept;
+    /// The same as an index. Thread-safe.
+    std::size_t next_index() noexcept;
+    /// For sockets that do their own reads and writes (socket_poller.hpp); to be used on that loop's thread.
+    socket_poller& poller(std::size_t index) noexcept;
+    /// Between start() and stop().
+    bool running() const noexcept;
+    /// Called on one of the loops' own threads: that loop's index; otherwise size().
+    std::size_t current() const noexcept;
 
     /// Starts the threads.
     void start();

@@ -12,6 +12,7 @@
 
 #include "base/block_device.hpp"
 #include "base/result.hpp"
+#include "protocol/iscsi/authenticator.hpp"
 #include "protocol/net/event_loops.hpp"
 #include "protocol/scsi/ports.hpp"
 #include "protocol/scsi/task.hpp"
@@ -22,32 +23,26 @@ class logger;
 
 namespace obd::iscsi {
 
-/// Secrets for one target or for discovery. Empty user: no CHAP.
-struct chap_credentials {
-    std::string user;
-    std::string secret;
-    std::string mutual_user;    ///< with which the target answers the initiator's challenge; empty: one-way
-    std::string mutual_secret;
-};
-
 struct session_info;
 
 struct target_server_options {
-    std::vector<std::string> portals;   ///< "127.0.0.1:3260", "[::1]:3260", "0.0.0.0:3260"; port 0 takes a free one
+    std::vector<std::string> portals;  ///< "127.0.0.1:3260", "[::1]:3260", "0.0.0.0:3260"; port 0 takes a free one
     std::uint16_t portal_group_tag = 1;
     std::optional<chap_credentials> discovery_auth;
     std::chrono::milliseconds login_timeout{15'000};
-    std::chrono::milliseconds keepalive_idle{30'000};     ///< silence after which a NOP-In asks whether the peer lives; 0: never
+    std::chrono::milliseconds keepalive_idle{
+        30'000};  ///< silence after which a NOP-In asks whether the peer lives; 0: never
     std::chrono::milliseconds keepalive_timeout{30'000};  ///< silence after that which ends the connection
     /// A command is failed with a retryable status when its device has not completed it by then (below Linux's 30 s).
     std::chrono::milliseconds command_deadline{25'000};
-    /// For the audit log: a session entered the full-feature phase, a session ended. Called on any thread; must not block.
+    /// For the audit log: a session entered the full-feature phase, a session ended. Called on any thread; must not
+    /// block.
     std::function<void(const session_info&)> on_session_begin;
     std::function<void(const session_info&)> on_session_end;
 };
 
 struct target_options {
-    std::string name;                   ///< iqn.…, eui.… or naa.…
+    std::string name;  ///< iqn.…, eui.… or naa.…
     std::string alias;
     std::optional<chap_credentials> auth;
     std::vector<std::string> allowed_initiators;  ///< empty: everyone; others do not see the target in SendTargets
@@ -57,18 +52,19 @@ struct lun_options {
     std::uint16_t lun = 0;
     std::shared_ptr<block_device> device;
     scsi::identity identity;
-    /// Reservations with APTPL and saved mode pages (scsi::unit_options has the rules): what was kept, and who keeps it.
+    /// Reservations with APTPL and saved mode pages (scsi::unit_options has the rules): what was kept, and who keeps
+    /// it.
     std::optional<scsi::persistent_state> restored;
     std::function<result<void>(const scsi::persistent_state&)> persist;
 };
 
 struct session_info {
-    std::uint64_t id;                ///< of this server, never reused
+    std::uint64_t id;  ///< of this server, never reused
     std::string initiator_name;
     std::string initiator_alias;
-    std::string isid;                ///< 12 hex digits
+    std::string isid;  ///< 12 hex digits
     std::uint16_t tsih;
-    std::string target_name;         ///< empty: a discovery session
+    std::string target_name;  ///< empty: a discovery session
     std::string peer_address;
     std::string portal;
     bool header_digest;
@@ -94,7 +90,8 @@ public:
     virtual result<void> add_target(target_options options) = 0;
     /// Adds a logical unit; sessions of the target are told (REPORTED LUNS DATA HAS CHANGED).
     virtual result<void> add_lun(const std::string& target, lun_options options) = 0;
-    /// Stops new commands for the unit, waits for those under way (bounded by the command deadline), forgets the device.
+    /// Stops new commands for the unit, waits for those under way (bounded by the command deadline), forgets the
+    /// device.
     virtual asio::awaitable<result<void>> remove_lun(const std::string& target, std::uint16_t lun) = 0;
     /// Asks the target's sessions to log out (async message), ends them after `grace`, removes it.
     virtual asio::awaitable<result<void>> remove_target(const std::string& target, std::chrono::milliseconds grace) = 0;
