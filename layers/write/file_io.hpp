@@ -65,6 +65,8 @@ public:
     virtual result<bool> exists(const std::filesystem::path& path) = 0;
     /// No error when it is not there.
     virtual result<void> remove(const std::filesystem::path& path) = 0;
+    /// Replaces `to` by `from` in one step.
+    virtual result<void> rename(const std::filesystem::path& from, const std::filesystem::path& to) = 0;
     /// Makes the creation or removal of the file in its directory durable.
     virtual result<void> sync_directory_of(const std::filesystem::path& path) = 0;
 };

@@ -169,6 +169,11 @@ result<void> host_file_system::remove(const std::filesystem::path& path) {
     return {};
 }
 
+result<void> host_file_system::rename(const std::filesystem::path& from, const std::filesystem::path& to) {
+    if (::rename(from.c_str(), to.c_str()) != 0) return fail_errno(from.string() + ": rename to " + to.string());
+    return {};
+}
+
 result<void> host_file_system::sync_directory_of(const std::filesystem::path& path) {
     return layers::sync_directory_of(path);
 }

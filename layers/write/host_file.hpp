@@ -15,6 +15,7 @@ public:
     result<std::shared_ptr<file>> open(const std::filesystem::path& path, open_mode mode) override;
     result<bool> exists(const std::filesystem::path& path) override;
     result<void> remove(const std::filesystem::path& path) override;
+    result<void> rename(const std::filesystem::path& from, const std::filesystem::path& to) override;
     result<void> sync_directory_of(const std::filesystem::path& path) override;
 };
 
