@@ -1,0 +1,40 @@
+# bash completion for overlaybdctl
+_overlaybdctl_exports() {
+    overlaybdctl "$@" list 2>/dev/null | awk 'NR > 1 {print $1}'
+}
+
+_overlaybdctl() {
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local commands="attach detach list show sessions snapshot resize version"
+    local -a socket=()
+    local command= i
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+            --socket) socket=(--socket "${COMP_WORDS[++i]}") ;;
+            -*) ;;
+            *) command=${command:-${COMP_WORDS[i]}} ;;
+        esac
+    done
+    case $previous in
+        --socket | --config | --chap-file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+        --upper) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
+        --name | --target | --lun | --initiator) return ;;
+    esac
+    if [[ -z $command ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$commands --socket --json --help" -- "$word")
+        return
+    fi
+    case $command in
+        attach)
+            mapfile -t COMPREPLY < <(compgen -W "--config --name --insecure --target --lun --writable --writable=append
+                --writable=sparse --upper --initiator --chap-file --json --help" -- "$word") ;;
+        detach | show | resize)
+            mapfile -t COMPREPLY < <(compgen -W "$(_overlaybdctl_exports "${socket[@]}") --json --help" -- "$word") ;;
+        snapshot)
+            mapfile -t COMPREPLY < <(compgen -W "$(_overlaybdctl_exports "${socket[@]}") --upper --json --help" -- "$word") ;;
+        *) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$word") ;;
+    esac
+}
+
+complete -F _overlaybdctl overlaybdctl

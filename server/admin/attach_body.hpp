@@ -1,0 +1,20 @@
+// The body of POST /v1/exports.
+#pragma once
+
+#include <string_view>
+
+#include "base/result.hpp"
+#include "server/catalog/export.hpp"
+
+namespace obd::server {
+
+/// invalid_argument names the member. Unknown members are refused: a misspelt "insecure" or "auth" must not be ignored.
+result<attach_request> parse_attach_body(std::string_view body);
+
+/// The body of POST /v1/exports/NAME/snapshot: the folder of the new writable layer, or nothing. May be empty.
+result<std::filesystem::path> parse_snapshot_body(std::string_view body);
+
+/// The body of POST /v1/exports/NAME/resize.
+result<byte_count> parse_resize_body(std::string_view body);
+
+}  // namespace obd::server
