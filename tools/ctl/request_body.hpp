@@ -1,0 +1,15 @@
+// The JSON that overlaybdctl sends. Paths become absolute here: the daemon has another current folder.
+#pragma once
+
+#include <string>
+
+#include "base/result.hpp"
+#include "tools/ctl/commands.hpp"
+
+namespace obd::ctl {
+
+result<std::string> attach_body(const attach_options& what);
+result<std::string> snapshot_body(const snapshot_options& what);
+std::string resize_body(std::uint64_t size_bytes);
+
+}  // namespace obd::ctl
