@@ -32,6 +32,7 @@ answer write_same(const request& asked, const block_range& range, write_same_fla
     if (write_through) work.when = durability::force_unit_access;
     if (flags.no_data && flags.unmap) {
         work.kind = operation_kind::discard;
+        work.may_deallocate = false;
         work.ranges = {{work.offset, work.count}};
     }
     return work;
