@@ -19,7 +19,7 @@ constexpr std::size_t send_at = 256 << 10;
 constexpr std::size_t flying_limit = 64 << 20;
 constexpr std::size_t held_limit = 128 << 20;
 
-constexpr scsi::sense incomplete_data{
+constexpr scsi::sense wrong_data_length{
     .key = scsi::sense_key::illegal_request, .asc = 0x0e, .ascq = 0x03};  // INVALID FIELD IN COMMAND INFORMATION UNIT
 
 bool is_plain_write(const scsi::operation& operation) {
@@ -29,6 +29,13 @@ bool is_plain_write(const scsi::operation& operation) {
 // A write may be cut to the whole blocks that the initiator sends; other commands need all of their data.
 bool may_be_cut(scsi::operation_kind kind) {
     return kind == scsi::operation_kind::write || kind == scsi::operation_kind::write_and_verify;
+}
+
+// Commands whose Data-Out has one right length: what differs was meant for another command, and the medium is not
+// touched.
+bool wants_exactly(scsi::operation_kind kind) {
+    return kind == scsi::operation_kind::write_same || kind == scsi::operation_kind::compare_and_write ||
+           kind == scsi::operation_kind::or_write;
 }
 
 media_access access_of(scsi::operation_kind kind) {
@@ -172,6 +179,8 @@ void task_runner::begin_operation(scsi_task& task, scsi::routed& from, const_byt
     }
     auto& state = keep(task, from, step::operation);
     if (takes == 0) return launch(task, state, {});
+    if (wants_exactly(state.operation.kind) && task.expected_out != takes)
+        return refuse(task, state, wrong_data_length);
     take_data(task, state, takes, immediate);
 }
 
@@ -208,7 +217,7 @@ void task_runner::run_operation(scsi_task& task, running& state) {
     auto& operation = state.operation;
     const_bytes out = task.out.bytes();
     if (out.size() < operation.data_out_bytes) {
-        if (!may_be_cut(operation.kind)) return refuse(task, state, incomplete_data);
+        if (!may_be_cut(operation.kind)) return refuse(task, state, wrong_data_length);
         out = out.first(align_down(out.size(), block_bytes(state)));
         if (out.empty()) return session_.finish(task, 0, {});
     }
