@@ -24,9 +24,10 @@ say "the daemon dies under reads"
 set_digests "$iqn" None
 login "$iqn"
 disk=$(wait_disk "$iqn" 0) || fail "no disk"
-(for n in 1 2 3 4; do dd if="$disk" bs=256k iflag=direct 2>/dev/null | sha256sum; done) >/run/digests &
+(for _ in 1 2 3 4; do dd if="$disk" bs=256k iflag=direct 2>/dev/null | sha256sum; done) >/run/digests &
 reader=$!
 host restart || fail "no restart"
+kill -0 $reader || fail "the reads were over before the restart"
 wait $reader
 [ "$(grep -c "$disk_digest" /run/digests)" = 4 ] || fail "reads across a restart differ: $(cat /run/digests)"
 logout "$iqn"

@@ -14,11 +14,13 @@ iscsi-inq -e 1 -c 0x83 "$root" >"$T/designators" 2>/dev/null
 before=$(ctl --json list | json '[(e["name"], e["target"], e["lun"], e["size_bytes"]) for e in sorted(value, key=lambda e: e["name"])]')
 
 say "killed and restarted three times under one read"
-qemu-img convert -O raw "$root" "$T/disk" 2>"$T/convert.err" &
+# 8 MiB a second: the disk takes eight seconds, so that every kill hits the reader.
+qemu-img convert -r 8M -O raw "$root" "$T/disk" 2>"$T/convert.err" &
 reader=$!
 pids+=("$reader")
 for _ in 1 2 3; do
-  until_true 30 "the reader's session" sh -c "overlaybdctl --socket '$T/overlaybd.sock' --json sessions | grep -q iqn || ! kill -0 $reader"
+  until_true 30 "the reader's session" sh -c "overlaybdctl --socket '$T/overlaybd.sock' --json sessions | grep -q iqn"
+  kill -0 "$reader" || die "the reader was done before the daemon was killed: $(cat "$T/convert.err")"
   daemon_kill
   daemon_start
 done
