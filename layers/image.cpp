@@ -151,25 +151,28 @@ struct stack_opening {
     std::vector<std::shared_ptr<const opened_layer>> layers;
 };
 
+/// From `path`, or from the registry when there is no local file.
+asio::awaitable<result<std::shared_ptr<const opened_layer>>> open_found(stack_opening& all, std::size_t number,
+                                                                        std::filesystem::path path) {
+    const lower_config& lower = all.config.lowers[number];
+    if (!path.empty()) co_return co_await all.services.pool.open_file(path, lower.digest);
+    if (lower.digest.empty()) co_return no_such_layer(lower);
+    if (all.services.registry == nullptr) {
+        co_return fail(errc::unsupported, "layer " + lower.digest + " is remote, and there is no registry client");
+    }
+    if (all.config.repo_blob_url.empty()) {
+        co_return fail(errc::invalid_argument, "layer " + lower.digest + " is remote: empty repoBlobUrl");
+    }
+    remote_blob blob{.repo_blob_url = all.config.repo_blob_url, .digest = lower.digest, .size = {lower.size_bytes}};
+    co_return co_await all.services.pool.open_remote(std::move(blob), *all.services.registry);
+}
+
 asio::awaitable<result<void>> open_one(stack_opening& all, std::size_t number) {
     const lower_config& lower = all.config.lowers[number];
     const std::string place = lower_place(number);
     auto look = [&lower] { return local_file_of(lower); };
     const std::filesystem::path path = co_await all.services.workers.run(std::move(look));
-    result<std::shared_ptr<const opened_layer>> opened = fail(errc::not_found, "");
-    if (!path.empty()) {
-        opened = co_await all.services.pool.open_file(path, lower.digest);
-    } else if (lower.digest.empty()) {
-        co_return in_context(no_such_layer(lower), place);
-    } else if (all.services.registry == nullptr) {
-        co_return fail(errc::unsupported,
-                       place + ": layer " + lower.digest + " is remote, and there is no registry client");
-    } else if (all.config.repo_blob_url.empty()) {
-        co_return fail(errc::invalid_argument, place + ": layer " + lower.digest + " is remote: empty repoBlobUrl");
-    } else {
-        remote_blob blob{.repo_blob_url = all.config.repo_blob_url, .digest = lower.digest, .size = {lower.size_bytes}};
-        opened = co_await all.services.pool.open_remote(std::move(blob), *all.services.registry);
-    }
+    auto opened = co_await open_found(all, number, path);
     if (!opened) co_return in_context(std::move(opened).error(), place);
     all.layers[number] = *std::move(opened);
     co_return result<void>();

@@ -77,7 +77,10 @@ asio::awaitable<result<std::shared_ptr<const opened_layer>>> open_layer(layer_id
     // Damage may lie in a cached copy. One more try with fresh bytes tells.
     const bool again =
         !opened && opened.error().is(errc::corrupt) && blob->discard_cached(byte_offset{0}, blob->size());
-    if (again) opened = co_await open_once(who, blob, workers);
+    if (again) {
+        auto anew = co_await open_once(who, blob, workers);
+        opened = std::move(anew);
+    }
     if (!opened) co_return in_context(std::move(opened).error(), place);
     co_return opened;
 }
