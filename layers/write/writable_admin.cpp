@@ -79,16 +79,16 @@ std::shared_ptr<writable_image> as_writable(const std::shared_ptr<image>& opened
 
 asio::awaitable<result<std::vector<device_extent>>> writable_device::extents(byte_offset offset, byte_count count,
                                                                              std::size_t limit) {
-    const auto pass = co_await reads_.enter();
     CO_TRYV(check_range(offset, count.value));
+    const layer_stack from = current();
     const sector_range range{.start = sector_of(offset), .length = count.value / sector_bytes};
     std::vector<device_extent> all;
-    for (const auto& part : now_.top->index().lookup(range)) {
+    for (const auto& part : from.top->index().lookup(range)) {
         if (all.size() > limit) break;
         const byte_offset start = to_bytes(part.start);
         const byte_count length{part.length * sector_bytes};
         if (part.state == segment::kind::hole) {
-            for (const auto& lower : now_.lowers->extents(start, length, limit + 1)) append_extent(all, lower);
+            for (const auto& lower : from.lowers->extents(start, length, limit + 1)) append_extent(all, lower);
             continue;
         }
         const bool data = part.state == segment::kind::data;
@@ -101,61 +101,58 @@ asio::awaitable<result<std::vector<device_extent>>> writable_device::extents(byt
 }
 
 asio::awaitable<result<void>> writable_device::prefetch(byte_offset offset, byte_count count) {
-    const auto pass = co_await reads_.enter();
     CO_TRYV(check_range(offset, count.value));
+    const layer_stack from = current();
     const sector_range range{.start = sector_of(offset), .length = count.value / sector_bytes};
-    const auto parts = now_.top->index().lookup(range);
+    const auto parts = from.top->index().lookup(range);
     for (const auto& part : parts) {
         if (part.state != segment::kind::hole) continue;
         const byte_count length{part.length * sector_bytes};
-        CO_TRYV(co_await now_.lowers->prefetch(to_bytes(part.start), length));
+        CO_TRYV(co_await from.lowers->prefetch(to_bytes(part.start), length));
     }
     co_return result<void>{};
 }
 
 std::vector<layer_summary> writable_device::layers() const {
-    const auto pass = reads_.try_enter();
-    if (!pass) return {};  // for microseconds, while a snapshot exchanges the layers
-    auto all = now_.lowers->summaries();
-    const auto used = now_.top->usage();
-    all.push_back({.name = now_.top->paths().data.string(),
+    const layer_stack now = current();
+    auto all = now.lowers->summaries();
+    const auto used = now.top->usage();
+    all.push_back({.name = now.top->paths().data.string(),
                    .size = used.data + used.index,
-                   .form = std::string("lsmt(") + name_of(now_.top->identity().kind) + ")",
+                   .form = std::string("lsmt(") + name_of(now.top->identity().kind) + ")",
                    .fetched = {0}});
     return all;
 }
 
 std::array<std::byte, 32> writable_device::identity() const {
-    const auto pass = reads_.try_enter();
-    if (!pass) return {};
+    const layer_stack now = current();
     sha256 hash;
-    const auto below = now_.lowers->identity();
-    hash.update(below).update(as_bytes(now_.top->identity().uuid));
+    const auto below = now.lowers->identity();
+    hash.update(below).update(as_bytes(now.top->identity().uuid));
     return std::move(hash).finish();
 }
 
 upper_statistics writable_device::statistics() const {
     upper_statistics all;
     all.virtual_size = {size_bytes_.load()};
-    const auto pass = reads_.try_enter();
-    if (!pass) return all;
-    const auto used = now_.top->usage();
-    const auto& repairs = now_.top->repairs();
-    all.kind = now_.top->identity().kind;
-    all.paths = now_.top->paths();
-    all.uuid = now_.top->identity().uuid;
+    const layer_stack now = current();
+    const auto used = now.top->usage();
+    const auto& repairs = now.top->repairs();
+    all.kind = now.top->identity().kind;
+    all.paths = now.top->paths();
+    all.uuid = now.top->identity().uuid;
     all.data_used = used.data;
     all.index_used = used.index;
-    all.quota = now_.top->quota();
-    all.mappings = now_.top->index().size();
+    all.quota = now.top->quota();
+    all.mappings = now.top->index().size();
     all.flushes = used.flushes;
     all.repaired_entries = repairs.recovered_entries + repairs.dropped_entries;
     return all;
 }
 
 void writable_device::set_quota(byte_count most) noexcept {
-    const auto pass = reads_.try_enter();
-    if (pass) now_.top->set_quota(most);
+    quota_ = most.value;
+    current().top->set_quota(most);
 }
 
 // --- closing ---
@@ -280,7 +277,6 @@ asio::awaitable<result<writable_device::layer_stack>> writable_device::seal_and_
         CO_TRYV(co_await services_.workers.run(std::move(unseal)));
         co_return std::move(published).error();
     }
-    next->set_quota(old->quota());
     co_return layer_stack{.top = std::move(next), .lowers = std::move(*lowers)};
 }
 
@@ -298,6 +294,7 @@ asio::awaitable<result<snapshot_report>> writable_device::take_snapshot(snapshot
         co_await reads_.close();
         const reopening reads_again(reads_);
         now_ = std::move(stack);
+        now_.top->set_quota({quota_.load()});
         take_shape();
     }
     const auto pause = std::chrono::steady_clock::now() - begin;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/digest.hpp"
@@ -39,20 +40,19 @@ writable_device::writable_device(std::shared_ptr<file_system> files, layer_stack
       size_bytes_(now_.top->identity().virtual_size.value),
       in_place_from_(0) {
     take_shape();
-    auto work = [this] {
-        std::shared_ptr<upper> top;
-        {
-            const auto pass = reads_.try_enter();
-            // Closed for a moment: a snapshot exchanges the upper, and has made the old one durable before.
-            if (!pass) return result<void>{};
-            top = now_.top;
-        }
-        return top->flush();
-    };
+    auto work = [this] { return current().top->flush(); };
     flushes_ = std::make_shared<group_commit>(services_.workers, std::move(work));
 }
 
 writable_device::~writable_device() = default;
+
+writable_device::layer_stack writable_device::current() const {
+    for (;;) {
+        const auto pass = reads_.try_enter();
+        if (pass) return now_;
+        std::this_thread::yield();  // a snapshot exchanges the stack: that is a few instructions
+    }
+}
 
 void writable_device::take_shape() {
     unit_bytes_ = static_cast<std::uint32_t>(now_.top->unit_bytes());
@@ -69,7 +69,7 @@ device_geometry writable_device::geometry() const noexcept {
 }
 
 result<void> writable_device::check_range(byte_offset offset, std::uint64_t count) const {
-    if (closed_.load(std::memory_order_relaxed)) return fail(errc::cancelled, "the image is closed");
+    if (closed_.load(std::memory_order_relaxed)) return fail(errc::unavailable, "the image is closed");
     if (offset.value % sector_bytes != 0 || count % sector_bytes != 0) {
         return fail(errc::invalid_argument, "not aligned to 512 bytes");
     }
@@ -150,29 +150,31 @@ attempt writable_device::try_read(byte_offset offset, mutable_bytes out) noexcep
 }
 
 asio::awaitable<result<void>> writable_device::read(byte_offset offset, mutable_bytes out) {
-    const auto pass = co_await reads_.enter();
     CO_TRYV(check_range(offset, out.size()));
-    if (now_.top->data_is_immutable()) co_return co_await read_parts(offset, out);
+    const layer_stack from = current();
+    if (from.top->data_is_immutable()) co_return co_await read_parts(from, offset, out);
     const sector_range range = range_of(offset, out.size());
     const auto lock = co_await ranges_.lock(range, range_lock::mode::shared);
-    co_return co_await read_parts(offset, out);
+    co_return co_await read_parts(from, offset, out);
 }
 
-asio::awaitable<result<void>> writable_device::read_parts(byte_offset offset, mutable_bytes out) {
-    const auto parts = now_.top->index().lookup(range_of(offset, out.size()));
-    CO_TRYV(co_await read_holes(parts, offset, out));
+asio::awaitable<result<void>> writable_device::read_parts(const layer_stack& from, byte_offset offset,
+                                                          mutable_bytes out) {
+    const auto parts = from.top->index().lookup(range_of(offset, out.size()));
+    CO_TRYV(co_await read_holes(*from.lowers, parts, offset, out));
+    auto& data = from.top->data();
     bool missing = false;
     for (const auto& part : parts) {
         const auto target = slice(out, offset, part);
         if (part.state == segment::kind::zeroed) std::memset(target.data(), 0, target.size());
         if (part.state != segment::kind::data) continue;
-        missing |= now_.top->data().try_read(to_bytes(part.moffset), target) != attempt::complete;
+        missing |= data.try_read(to_bytes(part.moffset), target) != attempt::complete;
     }
     if (!missing) co_return result<void>{};
-    auto work = [&parts, offset, out, top = now_.top.get()]() -> result<void> {
+    auto work = [&parts, offset, out, &data]() -> result<void> {
         for (const auto& part : parts) {
             if (part.state != segment::kind::data) continue;
-            TRYV(top->data().read(to_bytes(part.moffset), slice(out, offset, part)));
+            TRYV(data.read(to_bytes(part.moffset), slice(out, offset, part)));
         }
         return {};
     };
@@ -181,8 +183,8 @@ asio::awaitable<result<void>> writable_device::read_parts(byte_offset offset, mu
 
 /// What the layers below show through. When that is most of the range it is read in one go, so that far layers are
 /// asked once; the upper's parts are put over it afterwards.
-asio::awaitable<result<void>> writable_device::read_holes(const std::vector<segment>& parts, byte_offset offset,
-                                                          mutable_bytes out) {
+asio::awaitable<result<void>> writable_device::read_holes(const read_stack& from, const std::vector<segment>& parts,
+                                                          byte_offset offset, mutable_bytes out) {
     const segment* first = nullptr;
     const segment* last = nullptr;
     std::uint64_t holes = 0;
@@ -197,12 +199,12 @@ asio::awaitable<result<void>> writable_device::read_holes(const std::vector<segm
     if (holes * 2 >= span) {
         const auto begin = to_bytes(first->start).value - offset.value;
         const auto target = out.subspan(begin, span * sector_bytes);
-        co_return co_await now_.lowers->read(to_bytes(first->start), target);
+        co_return co_await from.read(to_bytes(first->start), target);
     }
     for (const auto& part : parts) {
         if (part.state != segment::kind::hole) continue;
         const auto target = slice(out, offset, part);
-        CO_TRYV(co_await now_.lowers->read(to_bytes(part.start), target));
+        CO_TRYV(co_await from.read(to_bytes(part.start), target));
     }
     co_return result<void>{};
 }
@@ -280,9 +282,9 @@ asio::awaitable<result<void>> writable_device::put_filled(sector_range range, co
     const auto back = front + data.size();
     const auto head = mutable_bytes(filled).first(front);
     const auto tail = mutable_bytes(filled).subspan(back);
-    CO_TRYV(co_await read_parts(to_bytes(units.start), head));
+    CO_TRYV(co_await read_parts(now_, to_bytes(units.start), head));
     const byte_offset tail_at{to_bytes(units.start).value + back};
-    CO_TRYV(co_await read_parts(tail_at, tail));
+    CO_TRYV(co_await read_parts(now_, tail_at, tail));
     std::copy(data.begin(), data.end(), filled.begin() + static_cast<std::ptrdiff_t>(front));
     co_return co_await put_whole(units.start, filled);
 }
@@ -319,7 +321,7 @@ asio::awaitable<result<std::optional<miscompare>>> writable_device::compare_and_
         const sector_range units = units_around(range);
         const auto lock = co_await ranges_.lock(units, range_lock::mode::exclusive);
         std::vector<std::byte> there(data.size());
-        CO_TRYV(co_await read_parts(offset, there));
+        CO_TRYV(co_await read_parts(now_, offset, there));
         const auto [ours, theirs] = std::mismatch(there.begin(), there.end(), expected.begin());
         if (ours != there.end()) {
             const auto position = static_cast<std::uint64_t>(ours - there.begin());
@@ -360,7 +362,7 @@ asio::awaitable<result<void>> writable_device::discard(byte_offset offset, byte_
 }
 
 asio::awaitable<result<void>> writable_device::flush() {
-    if (closed_) co_return fail(errc::cancelled, "the image is closed");
+    if (closed_) co_return fail(errc::unavailable, "the image is closed");
     co_return co_await flushes_->run();
 }
 

@@ -58,11 +58,15 @@ private:
     /// Whether the upper layer holds data in all of the range.
     bool holds_data(sector_range range) const;
 
-    // These want a pass of the gate, and the range locked where the upper's data is not immutable.
-    attempt try_read_parts(byte_offset offset, mutable_bytes out) const noexcept;
-    asio::awaitable<result<void>> read_parts(byte_offset offset, mutable_bytes out);
-    asio::awaitable<result<void>> read_holes(const std::vector<segment>& parts, byte_offset offset, mutable_bytes out);
-    // These want the range locked, grown to whole units.
+    /// The present stack, to hold on to. A snapshot makes a sealed layer of its upper; that goes on reading the same.
+    layer_stack current() const;
+
+    // These want the range locked where the upper's data is not immutable.
+    attempt try_read_parts(byte_offset offset, mutable_bytes out) const noexcept;  // and a pass of the gate
+    asio::awaitable<result<void>> read_parts(const layer_stack& from, byte_offset offset, mutable_bytes out);
+    static asio::awaitable<result<void>> read_holes(const read_stack& from, const std::vector<segment>& parts,
+                                                    byte_offset offset, mutable_bytes out);
+    // These want a pass of writes_, and the range locked, grown to whole units.
     asio::awaitable<result<void>> put(sector_range range, const_bytes data);
     asio::awaitable<result<void>> put_filled(sector_range range, const_bytes data);
     asio::awaitable<result<void>> put_whole(sector start, const_bytes data);
@@ -86,6 +90,7 @@ private:
     std::shared_ptr<file_system> files_;
     image_services services_;
     layer_stack now_;  ///< exchanged when both gates are closed; read with a pass of either
+    std::atomic<std::uint64_t> quota_{0};
     std::atomic<std::uint64_t> size_bytes_;
     std::atomic<std::uint32_t> unit_bytes_{0};
     std::atomic<std::uint32_t> atomic_bytes_{0};
@@ -93,8 +98,8 @@ private:
     std::atomic<bool> changing_{false};        ///< a snapshot or resize is under way
     std::atomic<bool> flushing_{false};        ///< in the background
     std::atomic<std::int64_t> in_place_from_;  ///< steady clock, ns: until then the disk is slow, writes go to a worker
-    mutable gate reads_;
-    mutable gate writes_;
+    mutable gate reads_;                       ///< passed by what takes no time; so closing it takes none
+    gate writes_;
     range_lock ranges_;
     std::shared_ptr<group_commit> flushes_;
 };
