@@ -88,9 +88,14 @@ struct admin_routes::route {
 
 const std::vector<admin_routes::route>& admin_routes::table() {
     static const std::vector<route> routes{
-        {"GET", "/v1/version", &admin_routes::version},      {"GET", "/v1/exports", &admin_routes::list},
-        {"POST", "/v1/exports", &admin_routes::attach},      {"GET", "/v1/exports/{}", &admin_routes::show},
-        {"DELETE", "/v1/exports/{}", &admin_routes::detach}, {"GET", "/v1/sessions", &admin_routes::sessions},
+        {"GET", "/v1/version", &admin_routes::version},
+        {"GET", "/v1/exports", &admin_routes::list},
+        {"POST", "/v1/exports", &admin_routes::attach},
+        {"GET", "/v1/exports/{}", &admin_routes::show},
+        {"DELETE", "/v1/exports/{}", &admin_routes::detach},
+        {"POST", "/v1/exports/{}/snapshot", &admin_routes::snapshot},
+        {"POST", "/v1/exports/{}/resize", &admin_routes::resize},
+        {"GET", "/v1/sessions", &admin_routes::sessions},
     };
     return routes;
 }

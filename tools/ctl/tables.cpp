@@ -29,7 +29,7 @@ bool parse_size(const std::string& text, std::uint64_t& bytes) {
     if (error != std::errc{} || !std::isfinite(number) || number < 0) return false;
     std::string_view suffix(end, static_cast<std::size_t>(text.data() + text.size() - end));
     for (const std::string_view tail : {"iB", "B"}) {
-        if (suffix.size() > 1 && suffix.ends_with(tail)) suffix.remove_suffix(tail.size());
+        if (suffix.size() > tail.size() && suffix.ends_with(tail)) suffix.remove_suffix(tail.size());
     }
     constexpr std::string_view letters = "KMGT";
     double factor = 1;
