@@ -66,7 +66,7 @@ struct basic_bhs {
     bool immediate() const { return (opcode_byte & immediate_bit) != 0; }
 };
 
-/// §11.3.
+/// RFC 7143 §11.3.
 struct scsi_command_bhs {
     std::uint8_t opcode_byte, flags;   // flags: F R W . . ATTR(3)
     std::uint8_t reserved2, priority;  // priority: low nibble, RFC 7144 §6 (byte 3: CRN in SAM-2's time)
@@ -80,7 +80,7 @@ namespace command_flag {
 inline constexpr std::uint8_t read = 0x40, write = 0x20, attribute_mask = 0x07;
 }
 
-/// §11.4.
+/// RFC 7143 §11.4.
 struct scsi_response_bhs {
     std::uint8_t opcode_byte, flags;  // flags: 1 . . o u O U .
     std::uint8_t response, status;
@@ -95,7 +95,7 @@ inline constexpr std::uint8_t bidirectional_overflow = 0x10, bidirectional_under
                               underflow = 0x02;
 }
 
-/// §11.5.
+/// RFC 7143 §11.5.
 struct task_management_request_bhs {
     std::uint8_t opcode_byte, function;  // function: 1, then 7 bits
     wire::reserved<2> reserved2;
@@ -106,7 +106,7 @@ struct task_management_request_bhs {
     wire::reserved<8> reserved40;
 };
 
-/// §11.6.
+/// RFC 7143 §11.6.
 struct task_management_response_bhs {
     std::uint8_t opcode_byte, flags, response, reserved3;
     std::uint8_t total_ahs_words;
@@ -118,7 +118,7 @@ struct task_management_response_bhs {
     wire::reserved<12> reserved36;
 };
 
-/// §11.7, from the initiator.
+/// RFC 7143 §11.7, from the initiator.
 struct data_out_bhs {
     std::uint8_t opcode_byte, flags;
     wire::reserved<2> reserved2;
@@ -130,7 +130,7 @@ struct data_out_bhs {
     wire::reserved<4> reserved44;
 };
 
-/// §11.7, from the target.
+/// RFC 7143 §11.7, from the target.
 struct data_in_bhs {
     std::uint8_t opcode_byte, flags;  // flags: F A . . . O U S
     std::uint8_t reserved2, status;
@@ -144,7 +144,7 @@ namespace data_in_flag {
 inline constexpr std::uint8_t acknowledge = 0x40, overflow = 0x04, underflow = 0x02, status = 0x01;
 }
 
-/// §11.8.
+/// RFC 7143 §11.8.
 struct ready_to_transfer_bhs {
     std::uint8_t opcode_byte, flags;
     wire::reserved<2> reserved2;
@@ -155,7 +155,7 @@ struct ready_to_transfer_bhs {
         desired_bytes;
 };
 
-/// §11.9.
+/// RFC 7143 §11.9.
 struct async_message_bhs {
     std::uint8_t opcode_byte, flags;
     wire::reserved<2> reserved2;
@@ -170,7 +170,7 @@ struct async_message_bhs {
     wire::reserved<4> reserved44;
 };
 
-/// §11.10.
+/// RFC 7143 §11.10.
 struct text_request_bhs {
     std::uint8_t opcode_byte, flags;  // F C
     wire::reserved<2> reserved2;
@@ -181,7 +181,7 @@ struct text_request_bhs {
     wire::reserved<16> reserved32;
 };
 
-/// §11.11.
+/// RFC 7143 §11.11.
 struct text_response_bhs {
     std::uint8_t opcode_byte, flags;  // F C
     wire::reserved<2> reserved2;
@@ -192,7 +192,7 @@ struct text_response_bhs {
     wire::reserved<12> reserved36;
 };
 
-/// §11.12.
+/// RFC 7143 §11.12.
 struct login_request_bhs {
     std::uint8_t opcode_byte, flags;  // T C . . CSG(2) NSG(2)
     std::uint8_t version_max, version_min;
@@ -207,7 +207,7 @@ struct login_request_bhs {
     wire::reserved<16> reserved32;
 };
 
-/// §11.13.
+/// RFC 7143 §11.13.
 struct login_response_bhs {
     std::uint8_t opcode_byte, flags;
     std::uint8_t version_max, version_active;
@@ -222,7 +222,7 @@ struct login_response_bhs {
     wire::reserved<10> reserved38;
 };
 
-/// §11.14.
+/// RFC 7143 §11.14.
 struct logout_request_bhs {
     std::uint8_t opcode_byte, reason;  // reason: 1, then 7 bits
     wire::reserved<2> reserved2;
@@ -236,7 +236,7 @@ struct logout_request_bhs {
     wire::reserved<16> reserved32;
 };
 
-/// §11.15.
+/// RFC 7143 §11.15.
 struct logout_response_bhs {
     std::uint8_t opcode_byte, flags, response, reserved3;
     std::uint8_t total_ahs_words;
@@ -250,7 +250,7 @@ struct logout_response_bhs {
     wire::reserved<4> reserved44;
 };
 
-/// §11.17.
+/// RFC 7143 §11.17.
 struct reject_bhs {
     std::uint8_t opcode_byte, flags, reason, reserved3;
     std::uint8_t total_ahs_words;
@@ -262,7 +262,7 @@ struct reject_bhs {
     wire::reserved<8> reserved40;
 };
 
-/// §11.18.
+/// RFC 7143 §11.18.
 struct nop_out_bhs {
     std::uint8_t opcode_byte, flags;
     wire::reserved<2> reserved2;
@@ -273,7 +273,7 @@ struct nop_out_bhs {
     wire::reserved<16> reserved32;
 };
 
-/// §11.19.
+/// RFC 7143 §11.19.
 struct nop_in_bhs {
     std::uint8_t opcode_byte, flags;
     wire::reserved<2> reserved2;
@@ -302,7 +302,7 @@ static_assert(offsetof(async_message_bhs, event) == 36 && offsetof(logout_respon
 /// Additional header segments, §11.2.2: AHSLength counts the bytes after AHSType.
 enum class ahs_type : std::uint8_t { extended_cdb = 1, bidirectional_read_length = 2 };
 
-/// §11.17.1.
+/// RFC 7143 §11.17.1.
 enum class reject_reason : std::uint8_t {
     data_digest_error = 0x02,
     snack_reject = 0x03,
@@ -316,7 +316,7 @@ enum class reject_reason : std::uint8_t {
     waiting_for_logout = 0x0c,
 };
 
-/// §11.9.1.
+/// RFC 7143 §11.9.1.
 enum class async_event : std::uint8_t {
     scsi = 0,
     logout_request = 1,
@@ -325,7 +325,7 @@ enum class async_event : std::uint8_t {
     renegotiate = 4,
 };
 
-/// §11.5.1, and RFC 7144 §7 for the last four.
+/// RFC 7143 §11.5.1, and RFC 7144 §7 for the last four.
 enum class task_function : std::uint8_t {
     abort_task = 1,
     abort_task_set = 2,
@@ -337,7 +337,7 @@ enum class task_function : std::uint8_t {
     task_reassign = 8,
 };
 
-/// §11.6.1.
+/// RFC 7143 §11.6.1.
 enum class task_response : std::uint8_t {
     function_complete = 0,
     task_does_not_exist = 1,

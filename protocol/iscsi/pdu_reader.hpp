@@ -49,7 +49,7 @@ struct framing_result {
     pdu_frame frame{};
 };
 
-/// Looks at the front of `received`.
+/// Looks at the front of `received`. RFC 7143 §11.2: header, then AHS, header digest, data, padding, data digest.
 framing_result look(const framing& how, const_bytes received);
 
 /// Over data and padding. `tail` is padding and digest, as they came. REQUIRES: how.data_digest implies tail has it.

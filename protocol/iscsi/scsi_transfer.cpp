@@ -158,7 +158,7 @@ bool session::read_ahs(scsi_task& task, const_bytes ahs) {
     return true;
 }
 
-// RFC 7143 §4.2.5.2, §13.10, §13.11, §13.14: what the initiator may send without being asked.
+// RFC 7143 §4.2.5.2, RFC 7143 §13.10, §13.11, §13.14: what the initiator may send without being asked.
 void session::expect_unsolicited(scsi_task& task, const scsi_command_bhs& bhs, std::size_t immediate_bytes) {
     task.unsolicited_open = (bhs.flags & final_bit) == 0;
     const bool forbidden_immediate = immediate_bytes != 0 && !agreed_.immediate_data;
