@@ -16,7 +16,8 @@ case ${1:-} in
   *) echo "quickstart: unknown argument $1 (see --help)" >&2; exit 2 ;;
 esac
 
-bold=$(tput bold 2>/dev/null || true) plain=$(tput sgr0 2>/dev/null || true)
+bold= plain=
+[ ! -t 1 ] || { bold=$(tput bold 2>/dev/null || true); plain=$(tput sgr0 2>/dev/null || true); }
 say() { printf '%s\n' "$bold==> $*$plain"; }
 shown() { printf '%s\n' "$bold\$ $*$plain"; "$@"; }
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
