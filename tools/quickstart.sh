@@ -16,7 +16,7 @@ case ${1:-} in
   *) echo "quickstart: unknown argument $1 (see --help)" >&2; exit 2 ;;
 esac
 
-bold= plain=
+bold="" plain=""
 [ ! -t 1 ] || { bold=$(tput bold 2>/dev/null || true); plain=$(tput sgr0 2>/dev/null || true); }
 say() { printf '%s\n' "$bold==> $*$plain"; }
 shown() { printf '%s\n' "$bold\$ $*$plain"; "$@"; }
@@ -49,6 +49,7 @@ stop() {
   fi
 }
 trap stop EXIT
+trap "exit 130" INT TERM
 
 if [ ! -e "$home/image/done" ]; then
   say "Making an image: a root file system of busybox in three layers"
