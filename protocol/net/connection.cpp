@@ -52,6 +52,7 @@ void connection::start() {
 
 void connection::on_events(std::uint32_t events) {
     const auto self = shared_from_this();
+    if ((events & EPOLLOUT) != 0) blocked_ = false;
     if ((events & EPOLLIN) != 0) {
         receive();
     } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
@@ -211,7 +212,6 @@ void connection::send_now() {
 }
 
 void connection::flush() {
-    blocked_ = false;
     while (!failed_) {
         send_now();
         if (blocked_ || failed_) return;

@@ -47,8 +47,9 @@ void connection::send_login(login_step step) {
     if (step.then == login_step::next::close) {
         const auto status = static_cast<login_status>(step.reply.status_class << 8 | step.reply.status_detail);
         const std::string who = login_ ? login_->identity().initiator_name : std::string();
-        core_->log.warn("{} login refused initiator={} peer={} status=\"{}\"", prefix(), who, peer_.text(),
-                        to_string(status));
+        if (core_->may_warn())
+            core_->log.warn("{} login refused initiator={} peer={} status=\"{}\"", prefix(), who, peer_.text(),
+                            to_string(status));
         reason_ = "login refused";
         close_after_send_ = true;
     }

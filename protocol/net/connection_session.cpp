@@ -35,7 +35,9 @@ void connection::send(const_bytes header, const_bytes data, io_buffer owner) {
 }
 
 void connection::report(const scsi_task& task, const failure& what) {
-    core_->log.error("{} itt={:08x} command failed error=\"{}\"", prefix(), task.initiator_task_tag, what.message());
+    if (core_->may_warn())
+        core_->log.error("{} itt={:08x} command failed error=\"{}\"", prefix(), task.initiator_task_tag,
+                         what.message());
 }
 
 // RFC 7143 §11.5: CLEAR TASK SET and the resets concern all sessions of the logical unit, or of the target.

@@ -50,7 +50,7 @@ void listener::on_events(std::uint32_t) {
 }
 
 void listener::shed() {
-    core_->log.error("out of file descriptors: a connection is turned away");
+    if (core_->may_warn()) core_->log.error("out of file descriptors: a connection is turned away");
     spare_.reset();
     unique_descriptor(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC)).reset();
     spare_ = open_spare();
@@ -60,8 +60,9 @@ void listener::shed() {
 void listener::deal(unique_descriptor socket) {
     const bool full = core_->open_connections >= limits::connections_per_portal * core_->portals.size();
     if (core_->closing || full || core_->logins_under_way >= logins_limit) {
-        core_->log.warn("connection refused peer={} reason=\"{}\"", peer_endpoint(socket.get()).text(),
-                        core_->closing ? "shutting down" : "too many connections");
+        if (core_->may_warn())
+            core_->log.warn("connection refused peer={} reason=\"{}\"", peer_endpoint(socket.get()).text(),
+                            core_->closing ? "shutting down" : "too many connections");
         return;
     }
     const auto loop = core_->loops[next_++ % core_->loops.size()];

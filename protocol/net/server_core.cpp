@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t remembered_failures = 4096;
 constexpr std::chrono::milliseconds first_penalty{100};
 constexpr unsigned most_doublings = 6;
+constexpr unsigned warnings_a_second = 20;
 
 }  // namespace
 
@@ -24,6 +25,13 @@ session_info session_record::snapshot() const {
     now.read_bytes = read_bytes.load(std::memory_order_relaxed);
     now.written_bytes = written_bytes.load(std::memory_order_relaxed);
     return now;
+}
+
+bool server_core::may_warn() {
+    const auto since = std::chrono::steady_clock::now().time_since_epoch();
+    const auto second = std::chrono::duration_cast<std::chrono::seconds>(since).count();
+    if (warning_second_.exchange(second) != second) warnings_ = 0;
+    return warnings_.fetch_add(1) < warnings_a_second;
 }
 
 result<void> server_core::add_target(target_options with) {

@@ -61,6 +61,9 @@ public:
     std::atomic<std::size_t> logins_under_way{0};
     std::atomic<std::uint64_t> next_connection{1};
 
+    /// A line that a peer can provoke: at most so many a second, the rest is not logged. Thread-safe.
+    bool may_warn();
+
     // Targets.
     result<void> add_target(target_options with);
     std::shared_ptr<target> find_target(std::string_view name) const;
@@ -94,6 +97,8 @@ private:
     std::map<std::string, std::shared_ptr<target>, std::less<>> targets_;
     std::vector<std::shared_ptr<session_record>> sessions_;
     std::map<std::string, unsigned> failures_;
+    std::atomic<std::int64_t> warning_second_{0};
+    std::atomic<unsigned> warnings_{0};
     std::uint64_t next_session_ = 1;
     std::uint16_t next_tsih_ = 1;
 };
