@@ -5,8 +5,9 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/dispatch.hpp>
-#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/prefer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
@@ -32,14 +33,17 @@ public:
     asio::awaitable<std::invoke_result_t<Function&>> run(Function function) {
         using value_type = std::invoke_result_t<Function&>;
         auto start = [this](auto handler, Function work) {
-            auto executor = asio::get_associated_executor(handler, pool_.get_executor());
-            auto guard = asio::make_work_guard(executor);
-            auto job = [handler = std::move(handler), work = std::move(work), guard = std::move(guard)]() mutable {
+            // Not a work guard: that keeps a second copy of the executor a moment longer than it keeps the context
+            // busy.
+            auto executor = asio::prefer(asio::get_associated_executor(handler, pool_.get_executor()),
+                                         asio::execution::outstanding_work.tracked);
+            auto job = [handler = std::move(handler), work = std::move(work),
+                        executor = std::move(executor)]() mutable {
                 auto value = work();
                 auto deliver = [handler = std::move(handler), value = std::move(value)]() mutable {
                     std::move(handler)(std::move(value));
                 };
-                asio::post(guard.get_executor(), std::move(deliver));
+                asio::post(executor, std::move(deliver));
             };
             asio::post(pool_, std::move(job));
         };

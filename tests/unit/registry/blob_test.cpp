@@ -165,13 +165,13 @@ TEST_CASE_METHOD(fixture, "sources of one digest are one, whatever repository na
 }
 
 TEST_CASE_METHOD(fixture, "what can't be opened is refused") {
-    const auto [url, name, code] = GENERATE_COPY(table<std::string, std::string, errc>({
-        {registry.base() + "/v2/team/app", digest, errc::invalid_argument},
-        {"ftp://h/v2/a/blobs", digest, errc::invalid_argument},
-        {registry.base() + "/v2/team/app/blobs", "sha256:../../etc/passwd", errc::invalid_argument},
-        {registry.base() + "/v2/team/app/blobs", "sha256:" + std::string(64, 'f'), errc::not_found},
+    const auto [path_of_blobs, name, code] = GENERATE(table<std::string, std::string, errc>({
+        {"/v2/team/app", "sha256:" + std::string(64, 'f'), errc::invalid_argument},
+        {"/v2//blobs", "sha256:" + std::string(64, 'f'), errc::invalid_argument},
+        {"/v2/team/app/blobs", "sha256:../../etc/passwd", errc::invalid_argument},
+        {"/v2/team/app/blobs", "sha256:" + std::string(64, 'f'), errc::not_found},
     }));
-    const auto got = rig.open(url, name);
+    const auto got = rig.open(registry.base() + path_of_blobs, name);
     REQUIRE_FALSE(got.has_value());
     INFO(got.error().message());
     CHECK(got.error().is(code));
