@@ -5,6 +5,7 @@
 #include <functional>
 #include <ostream>
 
+#include "tools/convert/command_line.hpp"
 #include "tools/ctl/commands.hpp"
 
 namespace obd::ctl {
@@ -123,12 +124,17 @@ int run(std::vector<std::string> words, std::ostream& out, std::ostream& err) {
     CLI::App app("", "overlaybdctl");
     request asked;
     describe(app, asked);
+    convert::image_commands images(app);  // convert, push, pull, copy: they need no daemon
     complete_writable(words);
     std::reverse(words.begin(), words.end());  // as CLI11 wants a vector
     try {
         app.parse(std::move(words));
     } catch (const CLI::ParseError& error) {
         return app.exit(error, out, err) == 0 ? done : wrong_usage;
+    }
+    if (images.chosen()) {
+        using output = convert::image_commands::output;
+        return images.run(asked.json ? output::json : output::text, out, err);
     }
     const session_options with{asked.socket, asked.json ? output_form::json : output_form::tables, out, err};
     return asked.run(with);
