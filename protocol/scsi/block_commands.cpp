@@ -80,12 +80,6 @@ answer verify(const request& asked, const block_range& range) {
     return work;
 }
 
-/// A count of zero means up to the last block (SBC-3 §5.8, §5.26).
-block_range up_to_end(const request& asked, block_range range) {
-    if (range.count == 0 && range.first < asked.blocks()) range.count = asked.blocks() - range.first;
-    return range;
-}
-
 answer synchronize(const request& asked, const block_range& range) {
     if (const auto wrong = outside(asked, range)) return *wrong;
     auto work = operation_on(asked, operation_kind::flush, up_to_end(asked, range));
@@ -181,6 +175,7 @@ answer compare_and_write(const request& asked) {
     if (range.count == 0) return good();
     auto work = operation_on(asked, operation_kind::compare_and_write, range);
     work.data_out_bytes = static_cast<std::uint32_t>(2 * work.count.value);
+    if (disagrees_on_data(asked, work.data_out_bytes)) return invalid_cdb_field(range.count_at);
     work.when = durability_of(asked);
     return work;
 }

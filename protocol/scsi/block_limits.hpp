@@ -8,11 +8,11 @@
 
 namespace obd::scsi {
 
-inline constexpr std::uint32_t max_unmap_descriptors = 256;        // what one UNMAP may hold: bounds the list of ranges
-inline constexpr std::uint32_t max_unmap_blocks = 0xffff'ffff;     // no limit: a discard changes an index, not the data
-inline constexpr std::uint32_t max_write_same_bytes = 32 << 20;    // ends well before a command's deadline
-inline constexpr std::uint32_t max_compare_blocks = 0xff;          // the CDB's own limit
-inline constexpr std::uint32_t max_lba_status_descriptors = 1024;  // bounds one GET LBA STATUS reply
+inline constexpr std::uint32_t max_unmap_descriptors = 256;     // what one UNMAP may hold: bounds the list of ranges
+inline constexpr std::uint32_t max_unmap_blocks = 0xffff'ffff;  // no limit: a discard changes an index, not the data
+inline constexpr std::uint32_t max_write_same_bytes = limits::max_transfer_bytes;  // ends well before a deadline
+inline constexpr std::uint32_t max_compare_blocks = 0xff;                          // the CDB's own limit
+inline constexpr std::uint32_t max_lba_status_descriptors = 1024;                  // bounds one GET LBA STATUS reply
 
 /// MAXIMUM TRANSFER LENGTH, in blocks.
 inline std::uint64_t max_transfer_blocks(const device_geometry& geometry) {

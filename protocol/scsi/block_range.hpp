@@ -22,6 +22,18 @@ inline std::optional<sense> outside(const request& asked, const block_range& ran
     return senses::lba_out_of_range;
 }
 
+/// The initiator's Expected Data Transfer Length against what the CDB makes of the data: for commands where more or
+/// fewer bytes mean that the two ends do not agree on what is to be written. Zero when the runner does not know it.
+inline bool disagrees_on_data(const request& asked, std::uint32_t data_out_bytes) {
+    return asked.what.expected_data_out != 0 && asked.what.expected_data_out != data_out_bytes;
+}
+
+/// A count of zero means up to the last block (SBC-3 §5.8, §5.26, §5.43).
+inline block_range up_to_end(const request& asked, block_range range) {
+    if (range.count == 0 && range.first < asked.blocks()) range.count = asked.blocks() - range.first;
+    return range;
+}
+
 /// An operation over the range; the caller sets what else it needs.
 inline operation operation_on(const request& asked, operation_kind kind, const block_range& range) {
     operation work;

@@ -63,7 +63,6 @@ std::vector<std::byte> block_limits_page(const request& asked) {
     const auto& geometry = asked.geometry;
     const auto block = geometry.logical_block_bytes;
     block_limits page{};
-    page.flags = 0x01;
     page.optimal_granularity = static_cast<std::uint16_t>(std::max(1U, geometry.physical_block_bytes / block));
     page.max_transfer = static_cast<std::uint32_t>(max_transfer_blocks(geometry));
     page.optimal_transfer = geometry.optimal_transfer_bytes / block;

@@ -2,7 +2,7 @@
 //
 // Input: records of [nexus and list length: 2 bytes][CDB: 16 bytes][list].
 #include "base/limits.hpp"
-#include "script.hpp"
+#include "tests/unit/protocol/scsi/script.hpp"
 
 using namespace obd;
 

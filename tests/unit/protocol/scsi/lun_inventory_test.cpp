@@ -1,7 +1,7 @@
 // Routing by LUN, and unit attentions: per nexus, once, and not on INQUIRY, REPORT LUNS and REQUEST SENSE.
 #include <catch2/catch.hpp>
 
-#include "script.hpp"
+#include "tests/unit/protocol/scsi/script.hpp"
 
 using namespace obd;
 using namespace obd::test;

@@ -1,7 +1,7 @@
 // What every medium command becomes, and why some do not. One row a case.
 #include <catch2/catch.hpp>
 
-#include "script.hpp"
+#include "tests/unit/protocol/scsi/script.hpp"
 
 using namespace obd;
 using namespace obd::test;
@@ -23,7 +23,7 @@ void check(const row& one, device_geometry geometry) {
 
 }  // namespace
 
-TEST_CASE("reads become operations", "[sbc3]") {
+TEST_CASE("reads become operations", "[sbc3][sbc2-5.5]") {
     const auto one = GENERATE(
         row{"read 6", "SBC-2 5.5", "08 000010 04 00", "read 16+4 in 2048"},
         row{"read 6 of none is 256", "SBC-2 5.5", "08 000000 00 00", "read 0+256 in 131072"},
@@ -36,7 +36,7 @@ TEST_CASE("reads become operations", "[sbc3]") {
         row{"read 10 up to the end", "SBC-3 5.11", "28 00 001ffff8 00 0008 00", "read 2097144+8 in 4096"},
         row{"read 10 past the end", "SBC-3 5.11", "28 00 001ffff9 00 0008 00", "check 5/21/00"},
         row{"read 10 with RDPROTECT", "SBC-3 5.11", "28 20 00000000 00 0001 00", "check 5/24/00 @cdb 1.7"},
-        row{"read 10 with a group", "SBC-3 5.11", "28 00 00000000 05 0001 00", "check 5/24/00 @cdb 6.7"},
+        row{"read 10 with a group", "SBC-3 5.11", "28 00 00000000 05 0001 00", "read 0+1 in 512"},
         row{"read 10 with NACA", "SAM-5 5.2", "28 00 00000000 00 0001 04", "check 5/24/00 @cdb 9.7"},
         row{"read 10 with LINK", "SAM-5 5.2", "28 00 00000000 00 0001 01", "check 5/24/00 @cdb 9.7"},
         row{"read 12", "SBC-3 5.12", "a8 00 00000100 00000010 00 00", "read 256+16 in 8192"},
@@ -87,11 +87,13 @@ TEST_CASE("writes become operations", "[sbc3]") {
         row{"write same 10", "SBC-3 5.43", "41 00 00000100 00 0008 00", "same 256+8 out 512"},
         row{"write same 10, UNMAP", "SBC-3 5.43", "41 08 00000100 00 0008 00", "same 256+8 out 512 unmap"},
         row{"write same 10, ANCHOR", "SBC-3 5.43", "41 18 00000100 00 0008 00", "check 5/24/00 @cdb 1.7"},
-        row{"write same 10 of none", "SBC-3 6.6.3 WSNZ", "41 00 00000100 00 0000 00", "check 5/24/00 @cdb 7"},
+        row{"write same 10 up to the end", "SBC-3 5.43", "41 00 001ffff0 00 0000 00", "same 2097136+16 out 512"},
+        row{"write same 10 up to the end, too many", "SBC-3 6.6.3", "41 00 00000000 00 0000 00",
+            "check 5/24/00 @cdb 7"},
         row{"write same 16", "SBC-3 5.44", "93 00 0000000000000100 00000008 00 00", "same 256+8 out 512"},
         row{"write same 16, NDOB", "SBC-3 5.44", "93 01 0000000000000100 00000008 00 00", "same 256+8"},
         row{"write same 16, NDOB and UNMAP", "SBC-3 5.44", "93 09 0000000000000100 00000008 00 00", "discard 256+8"},
-        row{"write same 16 of too many", "SBC-3 6.6.3", "93 00 0000000000000000 00010001 00 00",
+        row{"write same 16 of too many", "SBC-3 6.6.3", "93 00 0000000000000000 00008001 00 00",
             "check 5/24/00 @cdb 10"},
         row{"write same 16 past the end", "SBC-3 5.44", "93 00 0000000000200001 00000001 00 00", "check 5/21/00"},
         row{"or write", "SBC-3 5.5", "8b 00 0000000000000100 00000008 00 00", "or 256+8 out 4096"},
@@ -111,7 +113,7 @@ TEST_CASE("writes become operations", "[sbc3]") {
     check(one, thin_disk());
 }
 
-TEST_CASE("a read-only disk refuses every write", "[sbc3-4.12]") {
+TEST_CASE("a read-only disk refuses every write", "[sbc3]") {
     const auto* cdb = GENERATE("0a 000010 04 00", "2a 00 00000100 00 0008 00", "aa 00 00000100 00000008 00 00",
                                "8a 00 0000000000000100 00000008 00 00", "2e 00 00000100 00 0008 00",
                                "8e 00 0000000000000100 00000008 0000", "41 00 00000100 00 0008 00",
@@ -170,6 +172,18 @@ TEST_CASE("GET LBA STATUS writes extents down as descriptors", "[sbc3-5.4]") {
           "00000000000000180000010001000000");
     CHECK(unit.finish("9e 12 0000000000000010 00000018 0000", found) ==
           "good 000000240000000000000000000000100000000800000000");
+}
+
+TEST_CASE("data that is not what the CDB counts is refused where it would be misread", "[sbc3-5.2]") {
+    script unit(thin_disk());
+    const auto run = [&](const char* cdb, std::uint32_t expected_data_out) {
+        const auto bytes = cdb_of(cdb);
+        return describe(unit.nexus->begin({}, {.cdb = bytes, .expected_data_out = expected_data_out}).what);
+    };
+    CHECK(run("89 00 0000000000000100 000000 02 0000", 2048) == "compare_and_write 256+2 out 2048");
+    CHECK(run("89 00 0000000000000100 000000 02 0000", 4096) == "check 5/24/00 @cdb 13");
+    CHECK(run("93 00 0000000000000100 00000008 0000", 1024) == "check 5/24/00 @cdb 10");
+    CHECK(run("2a 00 00000100 00 0008 00", 8192) == "write 256+8 out 4096");  // residuals tell
 }
 
 TEST_CASE("PRE-FETCH ends with CONDITION MET", "[sbc3-5.8]") {

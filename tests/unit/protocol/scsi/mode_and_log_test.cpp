@@ -1,7 +1,7 @@
 // MODE SENSE, MODE SELECT and the log pages.
 #include <catch2/catch.hpp>
 
-#include "script.hpp"
+#include "tests/unit/protocol/scsi/script.hpp"
 
 using namespace obd;
 using namespace obd::test;

@@ -2,7 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "protocol/scsi/transport_id.hpp"
-#include "script.hpp"
+#include "tests/unit/protocol/scsi/script.hpp"
 
 using namespace obd;
 using namespace obd::test;
@@ -288,7 +288,7 @@ TEST_CASE("READ FULL STATUS and the capabilities", "[spc4-6.15.5]") {
     CHECK(unit.run("5e 04 0000000000 0fff 00") == "check 5/24/00 @cdb 1.4");
 }
 
-TEST_CASE("parameter lists of a wrong length or with APTPL that cannot be kept", "[spc4-6.16]") {
+TEST_CASE("parameter lists of a wrong length or with APTPL that cannot be kept", "[spc4-6.16.2]") {
     script unit(thin_disk());
     CHECK(unit.run(cdb_for({}, 23)) == "check 5/1a/00");
     CHECK(unit.run(cdb_for({}, 32), list_for({.action_key = 1}) + "0000000000000000") == "check 5/1a/00");
@@ -316,7 +316,7 @@ TEST_CASE("with APTPL reservations survive a restart, without they do not", "[sp
     CHECK(second.keys() == (aptpl ? "good 0000000000000008000000000000000a" : "good 0000000000000000"));
 }
 
-TEST_CASE("registrations outlive the session", "[rfc7143-4.4.3]") {
+TEST_CASE("registrations outlive the session", "[spc4-5.12.7]") {
     three_initiators all;
     CHECK(all.out(*all.b, {.action_key = 0xb}) == "good");
     CHECK(all.out(*all.b, {.action = 1, .type = 3, .key = 0xb}) == "good");

@@ -1,4 +1,4 @@
-#include "script.hpp"
+#include "tests/unit/protocol/scsi/script.hpp"
 
 #include <algorithm>
 #include <array>

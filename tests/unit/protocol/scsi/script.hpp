@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "fake_disk.hpp"
 #include "protocol/scsi/device_server.hpp"
+#include "tests/unit/protocol/scsi/fake_disk.hpp"
 
 namespace obd::test {
 

@@ -1,7 +1,7 @@
 // EXTENDED COPY(LID1) and RECEIVE COPY RESULTS. SPC-4 §6.4.
 #include <catch2/catch.hpp>
 
-#include "script.hpp"
+#include "tests/unit/protocol/scsi/script.hpp"
 
 using namespace obd;
 using namespace obd::test;
