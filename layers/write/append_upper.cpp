@@ -196,7 +196,10 @@ result<void> append_upper::unseal() {
 
 result<void> append_upper::close() {
     TRYV(flush());
-    return remove_side_file();
+    TRYV(remove_side_file());
+    data_->unlock();
+    journal_->unlock();
+    return {};
 }
 
 result<void> append_upper::remove_side_file() {

@@ -207,4 +207,9 @@ result<void> discard_map::sync() {
     return synced;
 }
 
+void discard_map::unlock() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (file_) file_->unlock();
+}
+
 }  // namespace obd::layers

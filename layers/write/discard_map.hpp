@@ -42,6 +42,8 @@ public:
     result<void> add(sector_range range);
     /// What was added before is durable when it returns.
     result<void> sync();
+    /// Nothing is added any more; other programs may open the file.
+    void unlock() noexcept;
 
 private:
     explicit discard_map(location where) : where_(std::move(where)) {}

@@ -44,6 +44,9 @@ public:
     /// The unit in which the file system allocates: a hole or data is never smaller. A power of two.
     virtual std::uint64_t block_bytes() const noexcept = 0;
 
+    /// Other programs may open the file from now on, and this one writes it no more.
+    virtual void unlock() noexcept {}
+
     /// The first `count` bytes as shared memory, valid as long as the file: a store there is as good as a write.
     /// Reserves the space, so that a store does not fail later. Once a file.
     virtual result<mutable_bytes> map(byte_count count) = 0;

@@ -108,6 +108,8 @@ public:
             stretch{.begin = {static_cast<std::uint64_t>(begin)}, .end = {static_cast<std::uint64_t>(end)}});
     }
 
+    void unlock() noexcept override { ::flock(fd_, LOCK_UN); }
+
     result<mutable_bytes> map(byte_count count) override {
         ASSERT(mapped_.data() == nullptr);
         const int error = ::posix_fallocate(fd_, 0, as_off(count.value));

@@ -99,7 +99,7 @@ std::uint64_t sparse_upper::without_data(std::span<const segment> parts) noexcep
 
 result<void> sparse_upper::put(sector start, const_bytes bytes, std::uint64_t fresh) {
     const auto most = quota_.load(std::memory_order_relaxed);
-    if (most != 0 && fresh != 0 && (data_sectors_ + fresh) * sector_bytes > most) {
+    if (most != 0 && fresh != 0 && place_of({data_sectors_ + fresh}).value + map_->size().value > most) {
         return fail(errc::out_of_space, "quota");
     }
     TRYV(data_->write(place_of(start), bytes));
@@ -169,8 +169,9 @@ result<void> sparse_upper::resize(byte_count virtual_size) {
 
 result<void> sparse_upper::seal() {
     TRYV(flush());
-    const sealing what{
-        .data = *data_, .identity = identity_, .end = place_of({identity_.virtual_size.value / sector_bytes})};
+    // In a block of its own: sharing one with the end of the disk would make that data, should the seal be given up.
+    const auto end = align_up(place_of({identity_.virtual_size.value / sector_bytes}).value, data_->block_bytes());
+    const sealing what{.data = *data_, .identity = identity_, .end = {end}};
     auto sealed = write_seal(what, index_.dump());
     if (!sealed) static_cast<void>(unseal());
     return sealed;
@@ -181,7 +182,10 @@ result<void> sparse_upper::unseal() {
 }
 
 result<void> sparse_upper::close() {
-    return flush();
+    TRYV(flush());
+    data_->unlock();
+    map_->unlock();
+    return {};
 }
 
 result<void> sparse_upper::remove_side_file() {

@@ -298,6 +298,7 @@ asio::awaitable<result<snapshot_report>> writable_device::take_snapshot(snapshot
         take_shape();
     }
     const auto pause = std::chrono::steady_clock::now() - begin;
+    old->data().unlock();  // it may be committed now
     auto tidy = [&old] { return old->remove_side_file(); };
     const auto tidied = co_await services_.workers.run(std::move(tidy));
     if (!tidied) services_.log.warn("side file left behind reason=\"{}\"", tidied.error().message());

@@ -13,9 +13,10 @@
 namespace obd::layers {
 namespace {
 
-constexpr std::size_t parts_in_place = 64;                  // a 32 KiB read of the worst fragmented range
-constexpr std::size_t most_in_place_bytes = 64 << 10;       // copying more would keep the event loop from other work
-constexpr auto slow_write = std::chrono::milliseconds(1);   // the kernel throttles: the page cache is full
+constexpr std::size_t parts_in_place = 64;             // a 32 KiB read of the worst fragmented range
+constexpr std::size_t most_in_place_bytes = 64 << 10;  // copying more would keep the event loop from other work
+constexpr auto slow_write = std::chrono::milliseconds(1);
+constexpr unsigned slow_writes_that_count = 3;
 constexpr auto slow_time = std::chrono::milliseconds(100);  // for which writes go to workers then
 
 sector_range range_of(byte_offset offset, std::uint64_t bytes) {
@@ -37,8 +38,7 @@ writable_device::writable_device(std::shared_ptr<file_system> files, layer_stack
     : files_(std::move(files)),
       services_(services),
       now_(std::move(stack)),
-      size_bytes_(now_.top->identity().virtual_size.value),
-      in_place_from_(0) {
+      size_bytes_(now_.top->identity().virtual_size.value) {
     take_shape();
     auto work = [this] { return current().top->flush(); };
     flushes_ = std::make_shared<group_commit>(services_.workers, std::move(work));
@@ -212,15 +212,24 @@ asio::awaitable<result<void>> writable_device::read_holes(const read_stack& from
 // --- writing ---
 
 attempt writable_device::timed_try_write(sector start, const_bytes data) noexcept {
-    const auto before = now_ns();
-    if (before < in_place_from_.load(std::memory_order_relaxed)) return attempt::would_block;
+    const auto begin = now_ns();
+    if (begin < in_place_from_.load(std::memory_order_relaxed)) return attempt::would_block;
     const auto done = now_.top->try_write(start, data);
-    const auto after = now_ns();
-    if (after - before > std::chrono::nanoseconds(slow_write).count()) {
-        in_place_from_.store(after + std::chrono::nanoseconds(slow_time).count(), std::memory_order_relaxed);
-    }
+    note_duration(begin);
     if (now_.top->wants_flush()) flush_in_background();
     return done;
+}
+
+/// One slow write may be the scheduler's doing; several in a row are the kernel's, that makes writers wait because the
+/// page cache is full of what the disk has not taken yet. An event loop must not wait for that.
+void writable_device::note_duration(std::int64_t begin_ns) noexcept {
+    const auto end = now_ns();
+    if (end - begin_ns < std::chrono::nanoseconds(slow_write).count()) {
+        if (slow_in_a_row_.load(std::memory_order_relaxed) != 0) slow_in_a_row_.store(0, std::memory_order_relaxed);
+        return;
+    }
+    if (slow_in_a_row_.fetch_add(1, std::memory_order_relaxed) + 1 < slow_writes_that_count) return;
+    in_place_from_.store(end + std::chrono::nanoseconds(slow_time).count(), std::memory_order_relaxed);
 }
 
 attempt writable_device::try_write(byte_offset offset, const_bytes data) noexcept {

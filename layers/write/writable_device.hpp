@@ -71,7 +71,9 @@ private:
     asio::awaitable<result<void>> put_filled(sector_range range, const_bytes data);
     asio::awaitable<result<void>> put_whole(sector start, const_bytes data);
     asio::awaitable<result<void>> zero_edge(sector_range range);
+    /// Writes in place while the disk keeps up.
     attempt timed_try_write(sector start, const_bytes data) noexcept;
+    void note_duration(std::int64_t begin_ns) noexcept;
 
     /// What geometry() tells of the upper layer.
     void take_shape();
@@ -95,10 +97,11 @@ private:
     std::atomic<std::uint32_t> unit_bytes_{0};
     std::atomic<std::uint32_t> atomic_bytes_{0};
     std::atomic<bool> closed_{false};
-    std::atomic<bool> changing_{false};        ///< a snapshot or resize is under way
-    std::atomic<bool> flushing_{false};        ///< in the background
-    std::atomic<std::int64_t> in_place_from_;  ///< steady clock, ns: until then the disk is slow, writes go to a worker
-    mutable gate reads_;                       ///< passed by what takes no time; so closing it takes none
+    std::atomic<bool> changing_{false};           ///< a snapshot or resize is under way
+    std::atomic<bool> flushing_{false};           ///< in the background
+    std::atomic<std::int64_t> in_place_from_{0};  ///< steady clock, ns: until then writes go to a worker
+    std::atomic<unsigned> slow_in_a_row_{0};      ///< writes in place
+    mutable gate reads_;                          ///< passed by what takes no time; so closing it takes none
     gate writes_;
     range_lock ranges_;
     std::shared_ptr<group_commit> flushes_;

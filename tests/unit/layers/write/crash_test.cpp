@@ -2,8 +2,8 @@
 #include <catch2/catch.hpp>
 #include <string>
 
-#include "device_rig.hpp"
 #include "tests/support/await.hpp"
+#include "tests/unit/layers/write/device_rig.hpp"
 
 using namespace obd;
 using namespace obd::test;

@@ -1,4 +1,4 @@
-#include "device_rig.hpp"
+#include "tests/unit/layers/write/device_rig.hpp"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

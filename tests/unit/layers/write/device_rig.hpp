@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "disk_model.hpp"
 #include "layers/read_stack.hpp"
 #include "layers/write/upper.hpp"
 #include "layers/write/writable_device.hpp"
 #include "tests/support/layer_fixtures.hpp"
-#include "torn_disk.hpp"
+#include "tests/unit/layers/write/disk_model.hpp"
+#include "tests/unit/layers/write/torn_disk.hpp"
 
 namespace obd::test {
 

@@ -1,4 +1,4 @@
-#include "disk_model.hpp"
+#include "tests/unit/layers/write/disk_model.hpp"
 
 #include <algorithm>
 #include <optional>

@@ -3,10 +3,10 @@
 #include <catch2/catch.hpp>
 #include <string>
 
-#include "device_rig.hpp"
 #include "layers/write/commit.hpp"
-#include "memory_sink.hpp"
 #include "tests/support/await.hpp"
+#include "tests/unit/layers/write/device_rig.hpp"
+#include "tests/unit/layers/write/memory_sink.hpp"
 
 using namespace obd;
 using namespace obd::test;

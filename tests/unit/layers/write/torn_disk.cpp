@@ -1,4 +1,4 @@
-#include "torn_disk.hpp"
+#include "tests/unit/layers/write/torn_disk.hpp"
 
 #include <algorithm>
 #include <cstring>
