@@ -49,6 +49,12 @@ struct source_image {
     std::string label;  ///< for people: platform or digest
 };
 
+/// "layer 2/5 (sha256:0123456789ab)"
+std::string label_of(const source_image& image, std::size_t number) {
+    return "layer " + std::to_string(number + 1) + "/" + std::to_string(image.layers.size()) + " (" +
+           short_digest(image.layers[number].digest) + ")";
+}
+
 class converter {
 public:
     converter(const conversion_services& with, const conversion_options& options)
@@ -197,13 +203,12 @@ result<descriptor> converter::build(const source_image& image, std::size_t numbe
     layers::image_services services{
         .workers = with_.workers, .pool = pool_, .registry = with_.to.blobs(), .log = with_.log};
     const auto built = build_layer(request, options_.build, services);
-    const auto label = "layer " + std::to_string(number + 1) + "/" + std::to_string(image.layers.size());
-    if (!built) return in_context(built.error(), label + " (" + short_digest(image.layers[number].digest) + ")");
+    if (!built) return in_context(built.error(), label_of(image, number));
     ++report_.layers_built;
     report_.bytes_written += built->size.value;
-    with_.shown.line(image.label + ": " + label + ": " + human_bytes(image.layers[number].size.value) + " of tar, " +
-                     std::to_string(built->members) + " members -> " + human_bytes(built->size.value) + " " +
-                     short_digest(built->digest));
+    with_.shown.line(image.label + ": " + label_of(image, number) + ": " +
+                     human_bytes(image.layers[number].size.value) + " of tar, " + std::to_string(built->members) +
+                     " members -> " + human_bytes(built->size.value) + " " + short_digest(built->digest));
     return describe_layer(built->digest, built->size);
 }
 
@@ -249,21 +254,21 @@ result<std::vector<descriptor>> converter::convert_layers(const source_image& im
         TRY(auto reused, find_built(chain_id));
         if (reused) {
             ++report_.layers_reused;
-            with_.shown.line(image.label + ": layer " + std::to_string(number + 1) + "/" +
-                             std::to_string(image.layers.size()) + ": converted before, " +
+            with_.shown.line(image.label + ": " + label_of(image, number) + ": converted before, " +
                              short_digest(reused->digest));
             below.lowers.push_back(with_.to.as_lower(*reused));
             converted.push_back(*std::move(reused));
             continue;
         }
-        TRY(auto blob, with_.from.blob(image.layers[number]));
-        const auto checked = verified(std::move(blob), image.layers[number]);
+        auto blob = with_.from.blob(image.layers[number]);
+        if (!blob) return in_context(std::move(blob).error(), label_of(image, number));
+        const auto checked = verified(*std::move(blob), image.layers[number]);
         shown_stream tar(*checked, with_.shown, image.label + ": layer " + std::to_string(number + 1),
                          image.layers[number].size);
         const auto file = scratch.path() / (std::to_string(number) + ".obd");
         TRY(auto layer, build(image, number, {below, tar, image.diff_ids[number], chain_id, parent, file}));
         // The tar's end may come before the blob's: what follows counts for the digest.
-        TRYV(fs::drain(tar));
+        if (auto rest = fs::drain(tar); !rest) return in_context(std::move(rest).error(), label_of(image, number));
         layers::lower_config lower;
         lower.file = file.string();
         below.lowers.push_back(std::move(lower));

@@ -77,20 +77,31 @@ struct location {
 };
 
 /// "DIR:NAME" → both; a colon within a path that exists belongs to the path.
-location split_name(location::kind kind, std::string_view text) {
+location split_layout(std::string_view text) {
     std::error_code ignored;
     const auto colon = text.rfind(':');
     if (colon == text.npos || colon == 0 || std::filesystem::exists(text, ignored) ||
         text.find('/', colon) != text.npos)
-        return {kind, std::string(text), {}};
-    return {kind, std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
+        return {location::kind::layout, std::string(text), {}};
+    return {location::kind::layout, std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
+}
+
+/// "FILE:NAME" → both; the name is an image's and may hold colons itself, so the file is what exists.
+location split_archive(std::string_view text) {
+    std::error_code ignored;
+    for (auto colon = text.find(':'); colon != text.npos; colon = text.find(':', colon + 1)) {
+        const auto file = text.substr(0, colon);
+        if (std::filesystem::is_regular_file(file, ignored))
+            return {location::kind::archive, std::string(file), std::string(text.substr(colon + 1))};
+    }
+    return {location::kind::archive, std::string(text), {}};
 }
 
 location parse_location(std::string_view text) {
     const auto without = [&text](std::string_view prefix) { return text.substr(prefix.size()); };
     if (text.starts_with("docker://")) return {location::kind::registry, std::string(without("docker://")), {}};
-    if (text.starts_with("oci:")) return split_name(location::kind::layout, without("oci:"));
-    if (text.starts_with("docker-archive:")) return split_name(location::kind::archive, without("docker-archive:"));
+    if (text.starts_with("oci:")) return split_layout(without("oci:"));
+    if (text.starts_with("docker-archive:")) return split_archive(without("docker-archive:"));
     std::error_code ignored;
     if (std::filesystem::exists(std::filesystem::path(text) / "oci-layout", ignored))
         return {location::kind::layout, std::string(text), {}};
