@@ -73,5 +73,40 @@ attach "$REGISTRY/test/pushed:1" --name pushed --insecure
 qemu-img convert -O raw "$URL" "$T/disk2"
 cmp "$T/disk" "$T/disk2"
 rm "$T/disk2"
+ctl detach pushed
+
+say "attach writable, write a file through the initiator, snapshot"
+attach "$REGISTRY/test/tour:obd" --name writable --insecure --writable --upper "$T/upper"
+cp --sparse=always "$T/disk" "$T/changed"
+echo "written through iSCSI" >"$T/note"
+debugfs -w -R "write $T/note srv/note" "$T/changed" >"$T/err" 2>&1
+qemu-img convert -n -f raw -O raw "$T/changed" "$URL"
+qemu-io -f raw -c flush "$URL" >"$T/io"
+ctl --json snapshot writable --upper "$T/upper2" >"$T/snapshot.json"
+qemu-img convert -O raw "$URL" "$T/after"
+cmp "$T/after" "$T/changed"
+ctl detach writable
+
+say "commit what was written, push it as one more layer, attach that in a second daemon"
+overlaybd-commit --commit_sealed -z -t "$T/upper/writable_data" "$T/new-layer.tar" >"$T/commit" 2>&1 || die "$(cat "$T/commit")"
+mapfile -t below < <(python3 - "$T/obd" <<'PY'
+import json, pathlib, sys
+blobs = pathlib.Path(sys.argv[1], "blobs", "sha256")
+index = json.loads(pathlib.Path(sys.argv[1], "index.json").read_text())
+manifest = json.loads((blobs / index["manifests"][0]["digest"][7:]).read_text())
+for layer in manifest["layers"]:
+    print(blobs / layer["digest"][7:])
+PY
+)
+push "$REGISTRY" test/tour committed "${below[@]}" "$T/new-layer.tar"
+daemon_stop
+unset PORT
+SOCKET=$T/second.sock
+daemon_start second
+attach "$REGISTRY/test/tour:committed" --name committed --insecure
+qemu-img convert -O raw "$URL" "$T/after"
+cmp "$T/after" "$T/changed"
+e2fsck -fn "$T/after" >"$T/err" 2>&1 || die "e2fsck is not content"
+same "the note" "$(debugfs -R 'cat srv/note' "$T/after" 2>/dev/null)" "written through iSCSI"
 daemon_stop
 say "passed"
