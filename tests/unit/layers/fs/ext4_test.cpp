@@ -3,8 +3,8 @@
 #include <map>
 #include <random>
 
-#include "tests/unit/layers/fs/image_fixture.hpp"
 #include "layers/fs/ext4_mkfs.hpp"
+#include "tests/unit/layers/fs/image_fixture.hpp"
 
 using namespace obd;
 using namespace obd::fs;

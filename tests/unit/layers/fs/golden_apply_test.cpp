@@ -6,8 +6,8 @@
 
 #include "base/digest.hpp"
 #include "base/json/fields.hpp"
-#include "tests/unit/layers/fs/image_fixture.hpp"
 #include "layers/fs/byte_stream.hpp"
+#include "tests/unit/layers/fs/image_fixture.hpp"
 
 using namespace obd;
 using namespace obd::fs;

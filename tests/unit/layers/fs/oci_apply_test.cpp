@@ -9,9 +9,9 @@
 #include <thread>
 
 #include "base/digest.hpp"
-#include "tests/unit/layers/fs/image_fixture.hpp"
 #include "layers/fs/byte_stream.hpp"
 #include "layers/fs/ext4_mkfs.hpp"
+#include "tests/unit/layers/fs/image_fixture.hpp"
 #include "tests/unit/layers/fs/tar_builder.hpp"
 
 using namespace obd;
