@@ -14,6 +14,7 @@
 #include "base/limits.hpp"
 #include "layers/concurrent.hpp"
 #include "layers/layer_pool.hpp"
+#include "layers/local_blob.hpp"
 #include "layers/read_stack.hpp"
 #include "layers/writable_hook.hpp"
 
@@ -112,8 +113,6 @@ result<void> check_config(const image_config& config) {
     }
     for (std::size_t i = 0; i < used; ++i) {
         const lower_config& lower = config.lowers[i];
-        if (!lower.target_file.empty()) return not_yet(lower_place(i) + ".targetFile");
-        if (!lower.target_digest.empty()) return not_yet(lower_place(i) + ".targetDigest");
         if (!lower.gzip_index.empty()) return not_yet(lower_place(i) + ".gzipIndex");
         if (lower.file.empty() && lower.dir.empty() && lower.digest.empty()) {
             return fail(errc::invalid_argument, lower_place(i) + " names no file, dir or digest");
@@ -144,6 +143,49 @@ failure no_such_layer(const lower_config& lower) {
     return fail(errc::not_found, "no such layer file: " + looked_at);
 }
 
+result<void> check_remote(const image_config& config, const image_services& services, const std::string& digest) {
+    if (services.registry == nullptr) {
+        return fail(errc::unsupported, "layer " + digest + " is remote, and there is no registry client");
+    }
+    if (config.repo_blob_url.empty()) {
+        return fail(errc::invalid_argument, "layer " + digest + " is remote: empty repoBlobUrl");
+    }
+    return {};
+}
+
+bool is_turbo(const lower_config& lower) {
+    return !lower.target_file.empty() || !lower.target_digest.empty();
+}
+
+/// The bytes of a local file, or those of a registry's blob when `path` is empty.
+asio::awaitable<result<std::shared_ptr<blob_source>>> open_bytes(const image_config& config,
+                                                                 const image_services& services,
+                                                                 std::filesystem::path path, std::string digest) {
+    if (path.empty()) {
+        CO_TRYV(check_remote(config, services, digest));
+        remote_blob blob{.repo_blob_url = config.repo_blob_url, .digest = std::move(digest), .size = {0}};
+        co_return co_await services.registry->open(std::move(blob));
+    }
+    worker_pool& workers = services.workers;
+    auto work = [&workers, &path] { return local_blob::open(path, workers); };
+    CO_TRY(auto blob, co_await workers.run(std::move(work)));
+    co_return std::shared_ptr<blob_source>(std::move(blob));
+}
+
+/// A TurboOCI layer: file system metadata from `path` or the registry, contents from the target. Not shared.
+asio::awaitable<result<std::shared_ptr<const opened_layer>>> open_turbo(const image_config& config,
+                                                                        const image_services& services,
+                                                                        std::size_t number,
+                                                                        std::filesystem::path path) {
+    const lower_config& lower = config.lowers[number];
+    if (path.empty() && lower.digest.empty()) co_return no_such_layer(lower);
+    layer_identity who{.name = path.empty() ? lower.digest : path.string(), .digest = lower.digest};
+    CO_TRY(auto meta, co_await open_bytes(config, services, path, lower.digest));
+    auto target = co_await open_bytes(config, services, lower.target_file, lower.target_digest);
+    if (!target) co_return in_context(std::move(target).error(), "target");
+    co_return co_await open_turbo_layer(std::move(who), std::move(meta), *std::move(target), services.workers);
+}
+
 /// What open_one borrows from open_stack, whose frame outlives it.
 struct stack_opening {
     const image_config& config;
@@ -155,14 +197,10 @@ struct stack_opening {
 asio::awaitable<result<std::shared_ptr<const opened_layer>>> open_found(stack_opening& all, std::size_t number,
                                                                         std::filesystem::path path) {
     const lower_config& lower = all.config.lowers[number];
+    if (is_turbo(lower)) co_return co_await open_turbo(all.config, all.services, number, std::move(path));
     if (!path.empty()) co_return co_await all.services.pool.open_file(path, lower.digest);
     if (lower.digest.empty()) co_return no_such_layer(lower);
-    if (all.services.registry == nullptr) {
-        co_return fail(errc::unsupported, "layer " + lower.digest + " is remote, and there is no registry client");
-    }
-    if (all.config.repo_blob_url.empty()) {
-        co_return fail(errc::invalid_argument, "layer " + lower.digest + " is remote: empty repoBlobUrl");
-    }
+    CO_TRYV(check_remote(all.config, all.services, lower.digest));
     remote_blob blob{.repo_blob_url = all.config.repo_blob_url, .digest = lower.digest, .size = {lower.size_bytes}};
     co_return co_await all.services.pool.open_remote(std::move(blob), *all.services.registry);
 }

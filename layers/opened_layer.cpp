@@ -31,15 +31,20 @@ std::array<std::byte, 32> identity_of(const std::string& digest, byte_count blob
 
 asio::awaitable<result<std::shared_ptr<const opened_layer>>> open_once(layer_identity who,
                                                                        std::shared_ptr<blob_source> blob,
+                                                                       std::shared_ptr<blob_source> target,
                                                                        worker_pool& workers) {
     auto unwrapped = co_await unwrap(blob, workers);
     if (!unwrapped) co_return std::move(unwrapped).error();
     auto opened = std::make_shared<opened_layer>();
-    CO_TRY(opened->lsmt, co_await lsmt::layer::open(unwrapped->content));
+    if (target) {
+        CO_TRY(opened->lsmt, co_await lsmt::layer::open_turbo(unwrapped->content, target));
+    } else {
+        CO_TRY(opened->lsmt, co_await lsmt::layer::open(unwrapped->content));
+    }
     opened->identity = identity_of(who.digest, blob->size(), *opened->lsmt);
     opened->name = std::move(who.name);
     opened->digest = std::move(who.digest);
-    opened->form = joined(unwrapped->form, "lsmt");
+    opened->form = joined(unwrapped->form, target ? "lsmt+target" : "lsmt");
     opened->compressed = unwrapped->compressed;
     opened->blob = std::move(blob);
     co_return std::shared_ptr<const opened_layer>(std::move(opened));
@@ -72,13 +77,20 @@ asio::awaitable<result<unwrapped_blob>> unwrap(std::shared_ptr<blob_source> blob
 asio::awaitable<result<std::shared_ptr<const opened_layer>>> open_layer(layer_identity who,
                                                                         std::shared_ptr<blob_source> blob,
                                                                         worker_pool& workers) {
+    co_return co_await open_turbo_layer(std::move(who), std::move(blob), nullptr, workers);
+}
+
+asio::awaitable<result<std::shared_ptr<const opened_layer>>> open_turbo_layer(layer_identity who,
+                                                                              std::shared_ptr<blob_source> blob,
+                                                                              std::shared_ptr<blob_source> target,
+                                                                              worker_pool& workers) {
     const std::string place = "layer " + who.name;
-    auto opened = co_await open_once(who, blob, workers);
+    auto opened = co_await open_once(who, blob, target, workers);
     // Damage may lie in a cached copy. One more try with fresh bytes tells.
     const bool again =
         !opened && opened.error().is(errc::corrupt) && blob->discard_cached(byte_offset{0}, blob->size());
     if (again) {
-        auto anew = co_await open_once(who, blob, workers);
+        auto anew = co_await open_once(who, blob, target, workers);
         opened = std::move(anew);
     }
     if (!opened) co_return in_context(std::move(opened).error(), place);

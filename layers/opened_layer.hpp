@@ -45,4 +45,11 @@ asio::awaitable<result<std::shared_ptr<const opened_layer>>> open_layer(layer_id
                                                                         std::shared_ptr<blob_source> blob,
                                                                         worker_pool& workers);
 
+/// The same for a TurboOCI layer, whose file contents lie in `target`, an uncompressed tar. It is never unwrapped: its
+/// sector 0 is the first tar header.
+asio::awaitable<result<std::shared_ptr<const opened_layer>>> open_turbo_layer(layer_identity who,
+                                                                              std::shared_ptr<blob_source> blob,
+                                                                              std::shared_ptr<blob_source> target,
+                                                                              worker_pool& workers);
+
 }  // namespace obd::layers

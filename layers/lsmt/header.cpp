@@ -26,17 +26,32 @@ failure bad_entry(std::size_t number, packed_mapping entry, const std::string& r
                                    std::to_string(entry.start().value) + "): " + reason);
 }
 
-result<void> check_entry(std::size_t number, packed_mapping entry, sector data_end) {
+struct sector_span {
+    sector first;
+    sector end;
+};
+
+result<void> check_entry(std::size_t number, packed_mapping entry, sector_span data) {
     if (entry.length() == 0) return bad_entry(number, entry, "its length is 0");
     const std::uint64_t moffset = entry.moffset().value;
     // A zeroed mapping points at where its data would have been, and may stand at the very end.
     const std::uint64_t occupied = entry.zeroed() ? 0 : entry.length();
-    if (moffset < first_data_sector.value || moffset > data_end.value || occupied > data_end.value - moffset) {
+    if (moffset < data.first.value || moffset > data.end.value || occupied > data.end.value - moffset) {
         return bad_entry(number, entry,
                          "it points at sectors " + std::to_string(moffset) + "+" + std::to_string(occupied) +
-                             " of the file, outside the data (" + std::to_string(first_data_sector.value) + ".." +
-                             std::to_string(data_end.value) + ")");
+                             " of the file, outside the data (" + std::to_string(data.first.value) + ".." +
+                             std::to_string(data.end.value) + ")");
     }
+    return {};
+}
+
+/// Appends an entry that keeps the order.
+result<void> append_entry(std::vector<packed_mapping>& mappings, std::size_t number, packed_mapping entry) {
+    if (!mappings.empty() && entry.start() < mappings.back().end()) {
+        const bool overlaps = entry.end() > mappings.back().start();
+        return bad_entry(number, entry, overlaps ? "it overlaps the one before it" : "it is out of order");
+    }
+    mappings.push_back(entry);
     return {};
 }
 
@@ -105,14 +120,39 @@ result<std::vector<packed_mapping>> decode_index(const_bytes raw, sector data_en
     for (std::size_t i = 0; i < count; ++i) {
         const auto entry = from_disk(load<index_entry>(raw, i * sizeof(index_entry))).with_tag(0);
         if (entry.is_padding()) continue;
-        TRYV(check_entry(i, entry, data_end));
-        if (!mappings.empty() && entry.start() < mappings.back().end()) {
-            const bool overlaps = entry.end() > mappings.back().start();
-            return bad_entry(i, entry, overlaps ? "it overlaps the one before it" : "it is out of order");
-        }
-        mappings.push_back(entry);
+        TRYV(check_entry(i, entry, {first_data_sector, data_end}));
+        TRYV(append_entry(mappings, i, entry));
     }
     mappings.shrink_to_fit();
+    return mappings;
+}
+
+result<std::vector<packed_mapping>> decode_turbo_index(const_bytes raw, turbo_layout layout) {
+    const std::size_t count = raw.size() / sizeof(index_entry);
+    unsigned base = 255;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto entry = from_disk(load<index_entry>(raw, i * sizeof(index_entry)));
+        if (!entry.is_padding()) base = std::min<unsigned>(base, entry.tag());
+    }
+    const sector target_length = layout.target_end - layout.target_start;
+    std::vector<packed_mapping> mappings;
+    mappings.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        auto entry = from_disk(load<index_entry>(raw, i * sizeof(index_entry)));
+        if (entry.is_padding()) continue;
+        const unsigned tag = entry.tag() - base;
+        if (tag > 1) return bad_entry(i, entry, "its tag is " + std::to_string(tag) + ", neither 0 nor 1");
+        entry = entry.with_tag(0);
+        if (tag == 0) {
+            TRYV(check_entry(i, entry, {first_data_sector, layout.data_end}));
+        } else {
+            TRYV(check_entry(i, entry, {sector{0}, target_length}));
+            mapping moved = unpack(entry);
+            moved.moffset = moved.moffset + layout.target_start;
+            entry = pack(moved);
+        }
+        TRYV(append_entry(mappings, i, entry));
+    }
     return mappings;
 }
 

@@ -46,4 +46,14 @@ result<header_fields> decode_layer_trailer(const_bytes bytes, trailer_position w
 /// REQUIRES: raw.size() is a multiple of sizeof(index_entry).
 result<std::vector<packed_mapping>> decode_index(const_bytes raw, sector data_end);
 
+/// Where the two sources of a TurboOCI layer lie in the one that its mappings point into (layers/joined_source.hpp).
+struct turbo_layout {
+    sector data_end;      ///< of the layer file's own data
+    sector target_start;  ///< where the target begins in the joined source
+    sector target_end;
+};
+/// The index of a TurboOCI layer: tag 0 maps the layer file, tag 1 the target, after the smallest tag present has been
+/// taken off all of them. The result points into the joined source and has no tags. Fails as decode_index() does.
+result<std::vector<packed_mapping>> decode_turbo_index(const_bytes raw, turbo_layout layout);
+
 }  // namespace obd::layers::lsmt

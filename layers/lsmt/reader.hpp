@@ -19,6 +19,10 @@ public:
     /// 0 is the LSMT header. Failures: errc::corrupt (damaged), limit_exceeded (index too long), or those of the
     /// source; they say where and why, the caller adds which layer.
     static asio::awaitable<result<std::shared_ptr<const layer>>> open(std::shared_ptr<blob_source> source);
+    /// A TurboOCI layer: `source` has the file system metadata, `target` the file contents (the OCI layer's tar as it
+    /// is, uncompressed). source() then joins the two.
+    static asio::awaitable<result<std::shared_ptr<const layer>>> open_turbo(std::shared_ptr<blob_source> source,
+                                                                            std::shared_ptr<blob_source> target);
 
     layer(std::shared_ptr<blob_source> source, header_fields header, header_fields trailer,
           std::vector<packed_mapping> mappings);

@@ -7,8 +7,6 @@ golden=${1:-${OBD_GOLDEN_DIR:-$E2E/../../../shared/golden}}
 [ -d "$golden" ] || { echo "skipped: no golden images at $golden"; exit 77; }
 
 daemon_start
-# What this version does not open yet, and must say so.
-unsupported=(81_turbooci_tar)
 right=0 wrong=()
 for folder in "$golden"/*/; do
   name=$(basename "$folder")
@@ -19,7 +17,6 @@ for folder in "$golden"/*/; do
   cp -r --sparse=always "$folder" "$T/case-$name"                      # opening an upper may change it
   chmod -R u+w "$T/case-$name"
   if ! ctl --json attach --config "$T/case-$name/config.v1.json" --name "${name//_/-}" >"$T/reply" 2>"$T/err"; then
-    if [[ " ${unsupported[*]} " == *" $name "* ]] && grep -q 'not supported yet' "$T/err"; then continue; fi
     wrong+=("$name (attach: $(tail -n 1 "$T/err"))")
     continue
   fi

@@ -51,7 +51,8 @@ TEST_CASE("read-only images of the reference read back exactly", "[golden]") {
     const std::string name =
         GENERATE("01_raw", "02_lz4_4k", "03_lz4_4k_tar", "04_zstd_4k", "05_lz4_16k_tar", "06_raw_tar", "07_lz4_mt",
                  "08_lz4_noverify", "09_zfile_tool", "11_empty", "12_longruns", "20_stack3_raw", "21_stack5_mixed",
-                 "22_vsize_change", "23_manyseg", "40_sealed_append", "41_merge", "70_ext4_apply", "90_trace_accel");
+                 "22_vsize_change", "23_manyseg", "40_sealed_append", "41_merge", "70_ext4_apply", "81_turbooci_tar",
+                 "90_trace_accel");
     INFO(name);
     golden_case golden(name);
     layer_services services;
@@ -111,17 +112,6 @@ TEST_CASE("a zfile of any content reads at any byte", "[golden]") {
         REQUIRE(await(unwrapped.content->read({probe.offset}, bytes)).has_value());
         CHECK(sha256_digest(bytes) == "sha256:" + probe.sha256);
     }
-}
-
-TEST_CASE("turboOCI images are refused with the member that asks for it", "[golden]") {
-    if (!golden_dir()) return;
-    golden_case golden("81_turbooci_tar");
-    layer_services services;
-    const auto image = open_config(golden.path("config.v1.json"), services);
-    REQUIRE(!image.has_value());
-    CHECK(image.error().is(errc::unsupported));
-    CHECK(image.error().message().find("lowers[0].targetFile: not supported yet") != std::string::npos);
-    CHECK(text_of(golden.path("result.txt")).starts_with("failed:lowers[0].targetFile"));
 }
 
 TEST_CASE("damaged layers are refused or fail to read, and give no wrong data", "[golden]") {

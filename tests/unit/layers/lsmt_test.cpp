@@ -148,4 +148,38 @@ TEST_CASE("a source's failure is the failure of the open") {
     CHECK(opened.error().is(errc::timed_out));
 }
 
+TEST_CASE("a TurboOCI index maps the layer file and the target") {
+    const layers::lsmt::turbo_layout layout{.data_end = {10}, .target_start = {100}, .target_end = {120}};
+    const auto tag = [](std::uint64_t number) { return number << 56; };
+    const auto decode = [&](const std::vector<std::array<std::uint64_t, 2>>& entries) {
+        return layers::lsmt::decode_turbo_index(std::as_bytes(std::span(entries)), layout);
+    };
+
+    auto own = test::lsmt_entry(0, 2, 8, false);
+    auto far = test::lsmt_entry(4, 20, 0, false);
+    far[1] |= tag(1);
+    const std::uint64_t base = GENERATE(std::uint64_t{0}, std::uint64_t{3});
+    INFO("smallest tag " << base);
+    own[1] += tag(base);
+    far[1] += tag(base);
+    const auto good = decode({own, far});
+    REQUIRE(good.has_value());
+    REQUIRE(good->size() == 2);
+    CHECK(good->at(0).moffset().value == 8);
+    CHECK(good->at(1).moffset().value == 100);
+    CHECK(good->at(1).tag() == 0);
+
+    auto past = test::lsmt_entry(30, 1, 20, false);
+    past[1] |= tag(base + 1);
+    const auto outside = decode({own, past});
+    REQUIRE(!outside.has_value());
+    CHECK(outside.error().message().find("entry 1 (sector 30): it points at sectors 20+1") != std::string::npos);
+
+    auto odd = test::lsmt_entry(30, 1, 8, false);
+    odd[1] |= tag(base + 2);
+    const auto strange = decode({own, odd});
+    REQUIRE(!strange.has_value());
+    CHECK(strange.error().message().find("its tag is 2") != std::string::npos);
+}
+
 }  // namespace obd::test
