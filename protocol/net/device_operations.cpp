@@ -18,6 +18,10 @@ std::optional<miscompare> first_difference(byte_offset at, const_bytes found, co
     return miscompare{at + byte_count{static_cast<std::uint64_t>(where - found.begin())}};
 }
 
+bool is_zero(const_bytes bytes) {
+    return std::all_of(bytes.begin(), bytes.end(), [](std::byte one) { return one == std::byte{0}; });
+}
+
 done read(const device_work& work) {
     CO_TRYV(co_await work.device->read(work.operation->offset, work.data_in));
     co_return operation_result{};
@@ -73,6 +77,10 @@ done write_same(const device_work& work) {
     const auto& operation = *work.operation;
     const auto count = operation.count.value;
     if (count == 0) co_return operation_result{};
+    if (operation.may_deallocate && is_zero(work.data_out)) {
+        CO_TRYV(co_await work.device->discard(operation.offset, operation.count));
+        co_return operation_result{};
+    }
     auto buffer = work.buffers->get(std::min(count, piece_bytes));
     const auto whole = buffer.bytes();
     if (work.data_out.empty()) {
