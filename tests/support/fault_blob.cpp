@@ -20,6 +20,7 @@ void fault_blob::spoil_at(std::uint64_t offset, int discards) {
 
 result<void> fault_blob::serve(byte_offset offset, mutable_bytes out) {
     if (!within(offset, {out.size()}, size())) return fail(errc::out_of_range, name_);
+    if (out.empty()) return {};
     std::memcpy(out.data(), content_.data() + offset.value, out.size());
     const std::lock_guard lock(mutex_);
     for (fault& f : faults_) {
