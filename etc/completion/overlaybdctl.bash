@@ -5,7 +5,7 @@ _overlaybdctl_exports() {
 
 _overlaybdctl() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="attach detach list show sessions snapshot resize version"
+    local commands="attach detach list show sessions snapshot resize convert push pull copy version"
     local -a socket=()
     local command= i
     COMPREPLY=()
@@ -17,8 +17,8 @@ _overlaybdctl() {
         esac
     done
     case $previous in
-        --socket | --config | --chap-file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
-        --upper) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
+        --socket | --config | --chap-file | --cred-file | --ca-file | --layer-db) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+        --upper | --work-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
         --name | --target | --lun | --initiator) return ;;
     esac
     if [[ -z $command ]]; then
@@ -33,6 +33,11 @@ _overlaybdctl() {
             mapfile -t COMPREPLY < <(compgen -W "$(_overlaybdctl_exports "${socket[@]}") --json --help" -- "$word") ;;
         snapshot)
             mapfile -t COMPREPLY < <(compgen -W "$(_overlaybdctl_exports "${socket[@]}") --upper --json --help" -- "$word") ;;
+        convert)
+            mapfile -t COMPREPLY < <(compgen -f -W "--insecure --cred-file --ca-file --work-dir --quiet --platform --vsize
+                --algorithm --bs --threads --journal --referrer --docker --layer-db --no-reuse --help" -- "$word") ;;
+        push | pull | copy)
+            mapfile -t COMPREPLY < <(compgen -f -W "--insecure --cred-file --ca-file --work-dir --quiet --help" -- "$word") ;;
         *) mapfile -t COMPREPLY < <(compgen -W "--json --help" -- "$word") ;;
     esac
 }
