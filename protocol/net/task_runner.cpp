@@ -38,6 +38,14 @@ bool wants_exactly(scsi::operation_kind kind) {
            kind == scsi::operation_kind::or_write;
 }
 
+// Whether the initiator's data is what the operation can work with. Half a block is not: part of what was sent would be
+// dropped behind a GOOD.
+bool has_usable_length(const scsi::operation& operation, std::uint32_t expected, std::uint32_t block_bytes) {
+    if (wants_exactly(operation.kind)) return expected == operation.data_out_bytes;
+    if (expected >= operation.data_out_bytes) return true;
+    return may_be_cut(operation.kind) && expected % block_bytes == 0;
+}
+
 media_access access_of(scsi::operation_kind kind) {
     using enum scsi::operation_kind;
     const bool reads = kind == read || kind == verify || kind == verify_compare || kind == prefetch || kind == extents;
@@ -179,7 +187,7 @@ void task_runner::begin_operation(scsi_task& task, scsi::routed& from, const_byt
     }
     auto& state = keep(task, from, step::operation);
     if (takes == 0) return launch(task, state, {});
-    if (wants_exactly(state.operation.kind) && task.expected_out != takes)
+    if (!has_usable_length(state.operation, task.expected_out, block_bytes(state)))
         return refuse(task, state, wrong_data_length);
     take_data(task, state, takes, immediate);
 }
@@ -214,13 +222,9 @@ void task_runner::run_parameters(scsi_task& task, running& state) {
 }
 
 void task_runner::run_operation(scsi_task& task, running& state) {
-    auto& operation = state.operation;
-    const_bytes out = task.out.bytes();
-    if (out.size() < operation.data_out_bytes) {
-        if (!may_be_cut(operation.kind)) return refuse(task, state, wrong_data_length);
-        out = out.first(align_down(out.size(), block_bytes(state)));
-        if (out.empty()) return session_.finish(task, 0, {});
-    }
+    const auto& operation = state.operation;
+    const const_bytes out = task.out.bytes();
+    if (out.empty()) return session_.finish(task, 0, {});  // the initiator sends nothing: the residual tells
     if (is_plain_write(operation) && state.unit->device().try_write(operation.offset, out) == attempt::complete) {
         count(record_.written_bytes, out.size());
         return session_.finish(task, 0, {});
@@ -315,7 +319,9 @@ void task_runner::reply(scsi_task& task, const scsi::completed& outcome) {
 }
 
 void task_runner::refuse(scsi_task& task, running& state, const scsi::sense& why) {
-    task.takes = 0;
+    // RFC 7143 §11.4.5.1: an overflow tells how much the initiator should have announced.
+    const std::uint32_t wanted = state.operation.data_out_bytes;
+    task.takes = wanted > task.expected_out ? wanted : 0;
     const auto outcome = state.unit->check_condition(why);
     reply(task, outcome);
 }

@@ -172,10 +172,11 @@ answer write_atomic_16(const request& asked) {
 answer compare_and_write(const request& asked) {
     const block_range range{.first = asked.big64(2), .count = asked.byte(13), .count_at = 13};
     if (const auto wrong = refuse_transfer(asked, range)) return *wrong;
-    if (range.count == 0) return good();
     auto work = operation_on(asked, operation_kind::compare_and_write, range);
     work.data_out_bytes = static_cast<std::uint32_t>(2 * work.count.value);
+    // A count of zero is no error, but it is when data comes with it: GOOD would tell that the blocks were equal.
     if (disagrees_on_data(asked, work.data_out_bytes)) return invalid_cdb_field(range.count_at);
+    if (range.count == 0) return good();
     work.when = durability_of(asked);
     return work;
 }

@@ -144,6 +144,31 @@ TEST_CASE("a device's failure is sense", "[rfc7143-11.4]") {
     CHECK(pdu.data.at(2 + 12) == std::byte{0x11});
 }
 
+TEST_CASE("a write that is announced too short is cut to whole blocks, or refused", "[rfc7143-11.4.5.1]") {
+    fixture f;
+    auto one = f.logged_in();
+    const std::vector<std::byte> data(512, std::byte{0x5a});
+    const std::vector<std::byte> before(f.quick->content().begin(), f.quick->content().end());
+
+    one.send_uneven_write(10, 0, 1, const_bytes(data).first(200));
+    const auto refused = one.expect(opcode::scsi_response);
+    CHECK(refused.as<scsi_response_bhs>().status == 2);
+    CHECK((refused.as<scsi_response_bhs>().flags & response_flag::overflow) != 0);
+    CHECK(refused.as<scsi_response_bhs>().residual == 312u);
+    CHECK(refused.data.at(2 + 2) == std::byte{5});
+    CHECK(refused.data.at(2 + 12) == std::byte{0x0e});
+    CHECK(refused.data.at(2 + 13) == std::byte{0x03});
+    CHECK(std::equal(before.begin(), before.end(), f.quick->content().begin()));
+
+    one.send_uneven_write(11, 0, 2, data);
+    const auto cut = one.expect(opcode::scsi_response).as<scsi_response_bhs>();
+    CHECK(cut.status == 0);
+    CHECK((cut.flags & response_flag::overflow) != 0);
+    CHECK(cut.residual == 512u);
+    CHECK(std::equal(data.begin(), data.end(), f.quick->content().begin()));
+    CHECK(std::equal(before.begin() + 512, before.end(), f.quick->content().begin() + 512));
+}
+
 TEST_CASE("a command past its deadline fails, and the session goes on") {
     target_server_options options;
     options.command_deadline = std::chrono::milliseconds(50);

@@ -94,6 +94,10 @@ public:
         const auto bytes = static_cast<std::uint32_t>(data.size());
         send_cdb(itt, 0x2a, block, static_cast<std::uint16_t>(bytes / 512), command_flag::write, bytes, lun, data);
     }
+    /// A WRITE whose CDB counts other blocks than the initiator announces and sends.
+    void send_uneven_write(std::uint32_t itt, std::uint32_t block, std::uint16_t blocks, const_bytes data) {
+        send_cdb(itt, 0x2a, block, blocks, command_flag::write, static_cast<std::uint32_t>(data.size()), 0, data);
+    }
     void send_nop(std::uint32_t itt) {
         nop_out_bhs bhs{};
         bhs.opcode_byte = static_cast<std::uint8_t>(opcode::nop_out) | immediate_bit;

@@ -182,6 +182,8 @@ TEST_CASE("data that is not what the CDB counts is refused where it would be mis
     };
     CHECK(run("89 00 0000000000000100 000000 02 0000", 2048) == "compare_and_write 256+2 out 2048");
     CHECK(run("89 00 0000000000000100 000000 02 0000", 4096) == "check 5/24/00 @cdb 13");
+    CHECK(run("89 00 0000000000000100 000000 00 0000", 0) == "good");
+    CHECK(run("89 00 0000000000000100 000000 00 0000", 262144) == "check 5/24/00 @cdb 13");
     CHECK(run("93 00 0000000000000100 00000008 0000", 1024) == "check 5/24/00 @cdb 10");
     CHECK(run("2a 00 00000100 00 0008 00", 8192) == "write 256+8 out 4096");  // residuals tell
 }
