@@ -3,8 +3,8 @@
 #include <catch2/catch.hpp>
 #include <random>
 
-#include "image_fixture.hpp"
 #include "layers/fs/scratch_disk.hpp"
+#include "tests/unit/layers/fs/image_fixture.hpp"
 
 using namespace obd;
 using namespace obd::fs;
