@@ -62,12 +62,15 @@ if wants vm; then
   tests/e2e/vm/kernel-vm --build
 fi
 
-# One ctest over the test folders of all these builds.
+# One ctest over the test folders of all these builds. A folder's file brings in those below it.
 : >build/suite/CTestTestfile.cmake
 for folder in "${folders[@]}"; do
-  while IFS= read -r file; do
-    printf 'subdirs("%s/%s")\n' "$PWD" "$(dirname "$file")" >>build/suite/CTestTestfile.cmake
-  done < <(find "$folder" -name CTestTestfile.cmake | sort | head -n "$([ -e "$folder/CTestTestfile.cmake" ] && echo 1 || echo 99)")
+  previous=
+  while IFS= read -r found; do
+    [[ -n $previous && $found == "$previous"/* ]] && continue
+    previous=$found
+    printf 'subdirs("%s/%s")\n' "$PWD" "$found" >>build/suite/CTestTestfile.cmake
+  done < <(find "$folder" -name CTestTestfile.cmake -printf '%h\n' | LC_ALL=C sort)
 done
 say "running ${labels[*]}"
 pattern=$(IFS='|'; echo "${labels[*]}")
