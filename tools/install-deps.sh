@@ -12,7 +12,7 @@ declare -A packages=(
   [run]="docker-registry curl python3 e2fsprogs busybox-static libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra"
   # tests/run.sh: formatting and lint, clang for fuzzing, the kernel initiator's virtual machine
   [test]="clang-14 clang-format-14 shellcheck apache2-utils openssl kmod cpio procps
-          libclang-rt-14-dev tgt"
+          libclang-rt-14-dev tgt umoci python3-minimal"
   # tests/bench/run.sh: a peer and its tools
   [bench]="tgt libiscsi-bin qemu-utils qemu-block-extra gcc procps"
 )
