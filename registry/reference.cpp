@@ -134,14 +134,16 @@ result<image_reference> parse_reference(std::string_view text) {
         if (!is_tag(out.tag)) return refuse(text, "\"" + out.tag + "\" is not a tag");
     }
     out.repository = rest;
-    if (!is_repository_name(out.repository)) {
-        return refuse(text, "\"" + out.repository +
-                                "\" is not a repository name (lower-case letters, digits, '.', '_', '-', '/')");
-    }
     std::transform(out.host.begin(), out.host.end(), out.host.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
     if (out.host == "index.docker.io" || out.host == "registry-1.docker.io") out.host = "docker.io";
     if (out.host == "docker.io" && out.repository.find('/') == std::string::npos) out.repository.insert(0, "library/");
+    // Checked as it will be asked for: what is normalised must be a reference again.
+    if (!is_repository_name(out.repository)) {
+        return refuse(text, "\"" + std::string(rest) +
+                                "\" is not a repository name (at most 255 lower-case letters, digits, "
+                                "'.', '_', '-', '/')");
+    }
     if (out.tag.empty() && out.digest.empty()) out.tag = "latest";
     return out;
 }

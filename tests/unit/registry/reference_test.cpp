@@ -60,6 +60,7 @@ TEST_CASE("bad references are refused with what is wrong") {
         {"h:1/app@md5:" + std::string(64, 'a'), "digest"},
         {"h:1/app:" + std::string(129, 't'), "not a tag"},
         {"h:1/" + std::string(256, 'r'), "repository name"},
+        {std::string(250, 'r'), "repository name"},  // too long once it is library/…
     }));
     INFO(text);
     const auto got = parse_reference(text);
