@@ -45,6 +45,12 @@ requires std::is_trivially_copyable_v<Wire> const_bytes bytes_of(const Wire& wir
     return std::as_bytes(std::span(&wire, 1));
 }
 
+/// Every byte is 0 (so is an empty sequence). Compares the sequence with itself shifted by one byte: at memcmp's speed.
+inline bool is_zero(const_bytes bytes) {
+    return bytes.empty() ||
+           (bytes.front() == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
 /// Takes integers and slices off the front of a sequence. A read past the end yields nothing and makes `ok()` false for
 /// good, so a parser may read several fields and check once.
 class byte_reader {

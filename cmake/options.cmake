@@ -20,8 +20,8 @@ target_include_directories(obd_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(obd_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wold-style-cast -Wcast-align -Woverloaded-virtual
   -Wconversion -Wsign-conversion -Wnull-dereference -Wimplicit-fallthrough
-  # GCC 12 reports these falsely inside coroutine frames and optional/variant.
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-null-dereference -Wno-mismatched-new-delete>
+  # GCC 12 reports these falsely inside coroutine frames, optional/variant and std::string's operator+ (PR105329).
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-null-dereference -Wno-mismatched-new-delete -Wno-restrict>
   $<$<BOOL:${OBD_WERROR}>:-Werror>)
 if(OBD_SANITIZE)
   add_compile_options(-fsanitize=${OBD_SANITIZE} -fno-omit-frame-pointer)

@@ -16,10 +16,6 @@ namespace {
 constexpr std::uint64_t block_bytes = 4096;
 constexpr std::uint64_t visit_bytes = 1u << 20;
 
-bool is_zero(const_bytes bytes) {
-    return std::ranges::all_of(bytes, [](std::byte value) { return value == std::byte{0}; });
-}
-
 }  // namespace
 
 scratch_disk::scratch_disk(sync_disk* below, byte_count size, int descriptor)

@@ -18,10 +18,6 @@ std::optional<miscompare> first_difference(byte_offset at, const_bytes found, co
     return miscompare{at + byte_count{static_cast<std::uint64_t>(where - found.begin())}};
 }
 
-bool is_zero(const_bytes bytes) {
-    return std::all_of(bytes.begin(), bytes.end(), [](std::byte one) { return one == std::byte{0}; });
-}
-
 done read(const device_work& work) {
     CO_TRYV(co_await work.device->read(work.operation->offset, work.data_in));
     co_return operation_result{};

@@ -37,10 +37,6 @@ std::vector<std::byte> read_disk(const std::string& path) {
     return bytes;
 }
 
-bool is_zero(const_bytes bytes) {
-    return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-}
-
 /// Data and discards that make `below` into `disk`. `below` is empty under the first layer.
 result<void> write_difference(byte_sink& to, const_bytes disk, const_bytes below, unsigned number) {
     const layer_description description{
