@@ -1,8 +1,9 @@
 #!/bin/bash
 # run.sh [--bin DIR] [bench.py options]: builds Release, makes a 256 MiB image as raw and as LZ4 layers on tmpfs, and
 # measures overlaybd-iscsid with both against tgtd and SPDK. docs/BENCHMARKING.md explains and keeps the figures.
+# --writes: 4 KiB and 1 MiB writes to a new append and a new sparse upper instead, and to the peers' raw file.
 # --bin DIR: take the programs from there. OBD_SPDK: SPDK's iscsi_tgt, if it is not in /var/tmp/peers.
-# OBD_BENCH_TARGETS: others than "raw lz4 tgtd spdk".
+# OBD_BENCH_TARGETS: others than "raw lz4 tgtd spdk" (with --writes "append sparse tgtd spdk").
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bin=
@@ -31,7 +32,10 @@ PY
 "$bin/make-test-image" --raw "$scratch/raw" "$scratch/disk.img"
 "$bin/make-test-image" --lz4 "$scratch/lz4" "$scratch/disk.img"
 
-declare -A known=([raw]="ours-raw=$scratch/raw/config.v1.json" [lz4]="ours-lz4=$scratch/lz4/config.v1.json" [tgtd]=tgtd [spdk]=spdk)
+declare -A known=([raw]="ours-raw=$scratch/raw/config.v1.json" [lz4]="ours-lz4=$scratch/lz4/config.v1.json"
+  [append]="ours-append=$scratch/lz4/config.v1.json:append" [sparse]="ours-sparse=$scratch/lz4/config.v1.json:sparse" [tgtd]=tgtd [spdk]=spdk)
+names="raw lz4 tgtd spdk"
+for option in "$@"; do [ "$option" != --writes ] || names="append sparse tgtd spdk"; done
 targets=()
-for name in ${OBD_BENCH_TARGETS:-raw lz4 tgtd spdk}; do targets+=("${known[$name]:-$name}"); done
+for name in ${OBD_BENCH_TARGETS:-$names}; do targets+=("${known[$name]:-$name}"); done
 OBD_BIN=$bin "$top/tests/bench/bench.py" --pingpong "$bin/pingpong" "$@" "$scratch/disk.img" "${targets[@]}"

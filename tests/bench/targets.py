@@ -29,7 +29,8 @@ class Target:
     def __init__(self, data):
         self.data = data
         self.port = free_port()
-        self.folder = tempfile.mkdtemp(prefix="obd-bench.")
+        # Beside the data, so that everything that a target writes is on the same file system.
+        self.folder = tempfile.mkdtemp(prefix="target.", dir=os.path.dirname(os.path.abspath(data)))
         self.process = None
         try:
             self.url = self.start()
@@ -72,6 +73,7 @@ class Ours(Target):
     """overlaybd-iscsid with the image of a config.v1.json attached."""
 
     config = None
+    writable = ""       # append or sparse: a new upper layer of that kind, gone with the folder
     options = {}
 
     def start(self):
@@ -88,7 +90,8 @@ class Ours(Target):
         self.run(os.path.join(programs, "overlaybd-iscsid"), "--config", path("overlaybd.json"))
         ctl = [os.path.join(programs, "overlaybdctl"), "--socket", path("admin.sock"), "--json"]
         self.wait_for(lambda: subprocess.run([*ctl, "list"], capture_output=True).returncode == 0)
-        done = subprocess.run([*ctl, "attach", "--config", self.config, "--name", "bench"], capture_output=True, text=True)
+        upper = [f"--writable={self.writable}"] if self.writable else []
+        done = subprocess.run([*ctl, "attach", "--config", self.config, "--name", "bench", *upper], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError("attach: " + done.stderr)
         export = json.loads(done.stdout)
@@ -171,8 +174,9 @@ def named(name):
     if name in ("tgtd", "spdk"):
         return {"tgtd": Tgtd, "spdk": Spdk}[name]
     label, _, value = name.partition("=")
-    if value.endswith(".json"):
-        return type(label, (Ours,), {"config": os.path.abspath(value)})
+    config, _, writable = value.partition(":")
+    if config.endswith(".json"):
+        return type(label, (Ours,), {"config": os.path.abspath(config), "writable": writable})
     path, separator, command = value.partition(" ")
     if not separator:
         raise SystemExit(f"bench: what is {name}?")
