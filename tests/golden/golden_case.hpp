@@ -36,7 +36,7 @@ public:
     const golden_expectation& expected() const { return expected_; }
 
 private:
-    scratch_dir copy_;
+    scratch_directory copy_;
     golden_expectation expected_;
 };
 

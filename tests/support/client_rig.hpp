@@ -17,32 +17,9 @@
 #include "base/worker_pool.hpp"
 #include "registry/client.hpp"
 #include "tests/support/await.hpp"
+#include "tests/support/scratch_directory.hpp"
 
 namespace obd::test {
-
-class temp_dir {
-public:
-    temp_dir() {
-        std::string name = (std::filesystem::temp_directory_path() / "obd-registry-XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-        path_ = name;
-    }
-    ~temp_dir() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    temp_dir(const temp_dir&) = delete;
-    temp_dir& operator=(const temp_dir&) = delete;
-
-    const std::filesystem::path& path() const { return path_; }
-    std::filesystem::path write(const std::string& name, const std::string& text) const {
-        std::ofstream(path_ / name, std::ios::binary) << text;
-        return path_ / name;
-    }
-
-private:
-    std::filesystem::path path_;
-};
 
 /// Reproducible bytes that do not repeat.
 inline std::string random_bytes(std::size_t count, unsigned seed) {

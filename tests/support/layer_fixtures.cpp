@@ -1,6 +1,5 @@
 #include "tests/support/layer_fixtures.hpp"
 
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
@@ -8,26 +7,6 @@
 #include "tests/support/await.hpp"
 
 namespace obd::test {
-
-scratch_dir::scratch_dir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "obd-layers-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    path_ = pattern;
-}
-
-scratch_dir::~scratch_dir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
-
-std::filesystem::path scratch_dir::write(const std::string& name, const_bytes content) const {
-    const auto path = path_ / name;
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream file(path, std::ios::binary);
-    file.write(as_text(content).data(), static_cast<std::streamsize>(content.size()));
-    if (!file) throw std::runtime_error("write " + path.string());
-    return path;
-}
 
 std::vector<std::byte> read_file(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);

@@ -14,6 +14,7 @@
 #include "base/worker_pool.hpp"
 #include "layers/image.hpp"
 #include "layers/layer_pool.hpp"
+#include "tests/support/scratch_directory.hpp"
 
 namespace obd::test {
 
@@ -28,22 +29,6 @@ struct layer_services {
     layers::image_services get() {
         return {.workers = workers, .pool = pool, .registry = registry, .log = log, .uppers = uppers};
     }
-};
-
-/// A new folder, removed with all that is in it.
-class scratch_dir {
-public:
-    scratch_dir();
-    ~scratch_dir();
-    scratch_dir(const scratch_dir&) = delete;
-    scratch_dir& operator=(const scratch_dir&) = delete;
-
-    const std::filesystem::path& path() const { return path_; }
-    /// Writes a file in it and returns its path.
-    std::filesystem::path write(const std::string& name, const_bytes content) const;
-
-private:
-    std::filesystem::path path_;
 };
 
 std::vector<std::byte> read_file(const std::filesystem::path& path);

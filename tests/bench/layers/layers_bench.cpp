@@ -91,7 +91,7 @@ int main(int argc, char** argv) {
         {"zstd 4K", zfile(raw, {.coding = zfile_coding::zstd})},
         {"lz4 4K in tar", tar_with_pax(zfile(raw, {}), 0)},
     };
-    scratch_dir dir;
+    scratch_directory dir;
     for (const auto& [name, file] : subjects) {
         layer_services services;
         layers::image_config config;

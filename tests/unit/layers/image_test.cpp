@@ -109,7 +109,7 @@ TEST_CASE("random stacks of every form read as the model, near and far") {
         layer_services services;
         memory_provider provider;
         services.registry = &provider;
-        scratch_dir dir;
+        scratch_directory dir;
         constexpr std::uint64_t disk_bytes = 1 << 20;
         byte_vector model(disk_bytes);
         image_config config;
@@ -141,7 +141,7 @@ TEST_CASE("random stacks of every form read as the model, near and far") {
 
 TEST_CASE("the topmost layer with a size gives the disk its size") {
     layer_services services;
-    scratch_dir dir;
+    scratch_directory dir;
     const auto layer = [&](const std::string& name, std::uint64_t virtual_bytes) {
         lsmt_builder changes;
         changes.write(0, sample_bytes(8192, 1));
@@ -161,7 +161,7 @@ TEST_CASE("the topmost layer with a size gives the disk its size") {
 
 TEST_CASE("a disk of 4 TiB reads right at its far end") {
     layer_services services;
-    scratch_dir dir;
+    scratch_directory dir;
     const std::uint64_t far = (std::uint64_t{4} << 40) / 512 - 8;
     const byte_vector data = sample_bytes(4096, 3);
     lsmt_builder changes;
@@ -176,7 +176,7 @@ TEST_CASE("a disk of 4 TiB reads right at its far end") {
 
 TEST_CASE("extents tell data from what is not there") {
     layer_services services;
-    scratch_dir dir;
+    scratch_directory dir;
     lsmt_builder bottom;
     bottom.write(10, sample_bytes(10 * 512, 1));
     lsmt_builder top;
@@ -206,7 +206,7 @@ TEST_CASE("extents tell data from what is not there") {
 
 TEST_CASE("an image without a writable layer refuses to be written, and closes") {
     layer_services services;
-    scratch_dir dir;
+    scratch_directory dir;
     image_config config;
     lsmt_builder changes;
     changes.write(0, sample_bytes(4096, 1));
@@ -279,7 +279,7 @@ TEST_CASE("a layer that many ask for at once is opened once, and its failure rea
 }
 
 TEST_CASE("the identity is that of the content") {
-    scratch_dir dir;
+    scratch_directory dir;
     lsmt_builder changes;
     changes.write(0, sample_bytes(4096, 1));
     const auto identity = [&](const std::string& name, const lsmt_options& options) {
@@ -319,7 +319,7 @@ TEST_CASE("a failed read names the layer, the sector and the reason") {
 
 TEST_CASE("configs that can't be opened are refused with the reason, which the result file gets") {
     layer_services services;
-    scratch_dir dir;
+    scratch_directory dir;
     lsmt_builder changes;
     changes.write(0, sample_bytes(4096, 1));
     const auto good = local(dir.write("good", changes.committed({})));
@@ -386,7 +386,7 @@ TEST_CASE("configs that can't be opened are refused with the reason, which the r
 
 TEST_CASE("the result file says that an image opened") {
     layer_services services;
-    scratch_dir dir;
+    scratch_directory dir;
     image_config config;
     config.lowers = {local(dir.write("good", lsmt_builder().committed({})))};
     config.result_file = (dir.path() / "result").string();
@@ -410,7 +410,7 @@ TEST_CASE("remote layers need a URL and a digest") {
 
 TEST_CASE("a layer's folder is looked through in order, before the registry") {
     layer_services services;
-    scratch_dir dir;
+    scratch_directory dir;
     const auto layer = [](std::uint64_t virtual_bytes) {
         return lsmt_builder().committed({.virtual_bytes = virtual_bytes});
     };

@@ -10,7 +10,7 @@ using namespace obd::test;
 namespace {
 
 struct fixture {
-    temp_dir dir;
+    scratch_directory dir;
     fake_registry registry;
     std::string bytes = random_bytes(50'000, 1);
     std::string digest = registry.add_blob(bytes);

@@ -15,7 +15,7 @@ using namespace obd::test;
 namespace {
 
 struct fixture {
-    temp_dir dir;
+    scratch_directory dir;
     fake_registry registry;
     std::string bytes = random_bytes(1'000'003, 5);
     std::string digest = registry.add_blob(bytes);

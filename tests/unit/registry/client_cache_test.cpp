@@ -13,7 +13,7 @@ using namespace obd::test;
 namespace {
 
 struct fixture {
-    temp_dir dir;
+    scratch_directory dir;
     fake_registry registry;
     std::string bytes = random_bytes(300'000, 8);
     std::string digest = registry.add_blob(bytes);

@@ -78,7 +78,7 @@ TEST_CASE("what can't be used is refused, without the secret") {
 }
 
 TEST_CASE("a credential file that is not there is an empty one; one that can't be read is an error") {
-    const test::temp_dir dir;
+    const test::scratch_directory dir;
     credential_query query;
     query.host = "h";
     const auto absent = make_credential_file(dir.path() / "none.json");

@@ -86,7 +86,7 @@ private:
         }
     }
 
-    temp_dir dir_;
+    scratch_directory dir_;
     pid_t child_ = -1;
     int log_ = -1;
     std::string host_;
@@ -145,7 +145,7 @@ TEST_CASE("an image is pushed into docker-registry, resolved and read") {
         WARN("skipped: docker-registry is not installed");
         return;
     }
-    const temp_dir dir;
+    const scratch_directory dir;
     if (how == doors::password) {
         dir.write("cred.json",
                   R"({"auths": {")" + server.host() + R"(": {"username": "user", "password": "secret"}}})");
@@ -189,7 +189,7 @@ TEST_CASE("docker-registry's refusals are told apart") {
         WARN("skipped: docker-registry is not installed");
         return;
     }
-    const temp_dir dir;
+    const scratch_directory dir;
     const auto [user, code] =
         GENERATE(table<std::string, errc>({{"user", errc::not_found}, {"other", errc::permission_denied}}));
     dir.write("cred.json",

@@ -21,7 +21,7 @@ namespace {
 constexpr std::uint32_t extent = 4096;
 
 struct fixture {
-    temp_dir dir;
+    scratch_directory dir;
     std::ostringstream log_text;
     spdlog::logger log{"cache", std::make_shared<spdlog::sinks::ostream_sink_mt>(log_text)};
     std::string bytes = random_bytes(10 * extent + 100, 6);

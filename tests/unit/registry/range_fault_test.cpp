@@ -10,7 +10,7 @@ using namespace obd::test;
 namespace {
 
 struct fixture {
-    temp_dir dir;
+    scratch_directory dir;
     fake_registry registry;
     std::string bytes = random_bytes(100'000, 2);
     std::string digest = registry.add_blob(bytes);

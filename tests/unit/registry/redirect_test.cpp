@@ -11,7 +11,7 @@ namespace {
 
 /// A registry that wants a password and sends blob requests on to a store that wants a signature.
 struct fixture {
-    temp_dir dir;
+    scratch_directory dir;
     fake_registry registry;
     fake_registry store;
     std::string bytes = random_bytes(200'000, 4);

@@ -28,7 +28,7 @@ std::string index_of(const std::string& digest, const std::string& architecture)
 }
 
 struct fixture {
-    temp_dir dir;
+    scratch_directory dir;
     fake_registry registry;
     client_rig rig{client_rig::quick_options(dir.path())};
 

@@ -19,7 +19,7 @@ void run(const std::string& command) {
 
 /// ca.pem, and a server certificate for 127.0.0.1 that it signed.
 struct authority {
-    temp_dir dir;
+    scratch_directory dir;
     authority() {
         const auto at = [this](const char* name) { return (dir.path() / name).string(); };
         const std::string key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
@@ -42,7 +42,7 @@ bool mentions(const std::string& text, const std::string& part) {
 
 struct fixture {
     authority ca;
-    temp_dir dir;
+    scratch_directory dir;
     fake_registry registry{ca.server()};
     std::string bytes = random_bytes(50'000, 9);
     std::string digest = registry.add_blob(bytes);

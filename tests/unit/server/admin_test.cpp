@@ -63,7 +63,7 @@ struct admin_fixture {
         return {code, out.str(), err.str()};
     }
 
-    scratch_folder folder;
+    scratch_directory folder;
     std::filesystem::path socket = folder / "admin.sock";
     catalog_fixture fix;
     admin_routes routes;
@@ -149,7 +149,7 @@ TEST_CASE("an export's JSON has the members that scripts rely on") {
 }
 
 TEST_CASE("the socket is for owner and group, goes at the end, and replaces a dead one") {
-    const scratch_folder folder;
+    const scratch_directory folder;
     catalog_fixture fix(folder / "state");
     admin_routes routes(fix.exports, fix.target, fix.audit);
     const auto path = folder / "run/admin.sock";
@@ -188,7 +188,7 @@ TEST_CASE("the snapshot service listens on loopback only") {
 }
 
 TEST_CASE("the snapshot service answers as the reference does") {
-    const scratch_folder folder;
+    const scratch_directory folder;
     catalog_fixture fix(folder / "state");
     snapshot_service service(fix.exports, fix.audit);
     const auto status_of = [&](const std::string& path, const std::string& name, const std::string& config) {

@@ -21,7 +21,7 @@ std::shared_ptr<fake_image> image(int filling = 1, std::uint64_t size = 1 << 20)
 }  // namespace
 
 TEST_CASE("an attached image is a target of its own with LUN 0") {
-    const scratch_folder state;
+    const scratch_directory state;
     catalog_fixture fix(state.path());
     fix.opener.images["host:1/web:1"] = image();
     const auto view = fix.run(fix.exports.attach(fix.by_reference("host:1/web:1")));
@@ -42,7 +42,7 @@ TEST_CASE("an attached image is a target of its own with LUN 0") {
 }
 
 TEST_CASE("several LUNs of one target") {
-    const scratch_folder state;
+    const scratch_directory state;
     catalog_fixture fix(state.path());
     fix.opener.images["a"] = image(1);
     fix.opener.images["b"] = image(2);
@@ -78,7 +78,7 @@ TEST_CASE("several LUNs of one target") {
 }
 
 TEST_CASE("a failed attach leaves nothing behind") {
-    const scratch_folder state;
+    const scratch_directory state;
     catalog_fixture fix(state.path());
     fix.opener.images["a"] = image();
     auto request = fix.by_reference("a");
@@ -107,7 +107,7 @@ TEST_CASE("a failed attach leaves nothing behind") {
 }
 
 TEST_CASE("a name is used once, also while the first is still being opened") {
-    const scratch_folder state;
+    const scratch_directory state;
     catalog_fixture fix(state.path());
     fix.opener.images["a"] = image();
     fix.opener.hold = true;
@@ -124,7 +124,7 @@ TEST_CASE("a name is used once, also while the first is still being opened") {
 }
 
 TEST_CASE("few images open at a time, all of them in the end") {
-    const scratch_folder state;
+    const scratch_directory state;
     catalog_fixture fix(state.path());
     fix.opener.hold = true;
     int attached = 0;
@@ -142,7 +142,7 @@ TEST_CASE("few images open at a time, all of them in the end") {
 }
 
 TEST_CASE("detach closes the image and forgets the export") {
-    const scratch_folder state;
+    const scratch_directory state;
     catalog_fixture fix(state.path());
     const auto disk = image();
     fix.opener.images["a"] = disk;
@@ -158,7 +158,7 @@ TEST_CASE("detach closes the image and forgets the export") {
 }
 
 TEST_CASE("initiators are listed once each") {
-    const scratch_folder state;
+    const scratch_directory state;
     catalog_fixture fix(state.path());
     fix.opener.images["a"] = image();
     REQUIRE(fix.run(fix.exports.attach(fix.by_reference("a"))));
@@ -187,7 +187,7 @@ void leave_behind(const std::filesystem::path& state, int filling) {
 }  // namespace
 
 TEST_CASE("after a restart the unit is there at once and its image follows, registry or not") {
-    const scratch_folder state;
+    const scratch_directory state;
     leave_behind(state.path(), 5);
     catalog_fixture fix(state.path());
     fix.opener.images["a"] = image(5);
@@ -219,7 +219,7 @@ TEST_CASE("after a restart the unit is there at once and its image follows, regi
 }
 
 TEST_CASE("another image under the old name is never served") {
-    const scratch_folder state;
+    const scratch_directory state;
     leave_behind(state.path(), 5);
     catalog_fixture fix(state.path());
     const auto other = image(6);
@@ -233,7 +233,7 @@ TEST_CASE("another image under the old name is never served") {
 }
 
 TEST_CASE("an export whose image never opens can be detached") {
-    const scratch_folder state;
+    const scratch_directory state;
     leave_behind(state.path(), 5);
     catalog_fixture fix(state.path());
     fix.opener.failures = 1'000'000;
@@ -246,7 +246,7 @@ TEST_CASE("an export whose image never opens can be detached") {
 }
 
 TEST_CASE("damaged reservations keep the unit away rather than lose them") {
-    const scratch_folder state;
+    const scratch_directory state;
     leave_behind(state.path(), 5);
     std::filesystem::resize_file(state / "units/a.json", 10);
     catalog_fixture fix(state.path());
@@ -257,7 +257,7 @@ TEST_CASE("damaged reservations keep the unit away rather than lose them") {
 }
 
 TEST_CASE("a stop in the middle of opening ends cleanly") {
-    const scratch_folder state;
+    const scratch_directory state;
     leave_behind(state.path(), 5);
     catalog_fixture fix(state.path());
     const auto disk = image(5);
@@ -274,7 +274,7 @@ TEST_CASE("a stop in the middle of opening ends cleanly") {
 }
 
 TEST_CASE("a command that waits for an image fails in time, and at once when the export goes") {
-    const scratch_folder state;
+    const scratch_directory state;
     asio::io_context loop(1);
     export_device_options options;
     options.name = "web";

@@ -61,7 +61,7 @@ TEST_CASE("attach bodies carry absolute paths and what was asked for, nothing el
 }
 
 TEST_CASE("secrets come from a file") {
-    const server::test::scratch_folder folder;
+    const server::test::scratch_directory folder;
     attach_options what;
     what.reference = "a";
     what.chap_file = folder / "chap.json";

@@ -21,7 +21,7 @@ extern char** environ;
 
 using namespace obd;
 using server::test::json_text;
-using server::test::scratch_folder;
+using server::test::scratch_directory;
 
 namespace {
 
@@ -130,7 +130,7 @@ struct daemon_fixture {
         return code;
     }
 
-    scratch_folder folder;
+    scratch_directory folder;
     notify_socket notify{folder / "notify"};
     std::string out, err;
 };

@@ -20,6 +20,7 @@
 
 #include "protocol/net/target_server.hpp"
 #include "server/catalog/catalog.hpp"
+#include "tests/support/scratch_directory.hpp"
 
 // Catch asks whether a value can be printed, and boost's answer for a result of any type is a hard error.
 template <typename T>
@@ -31,23 +32,7 @@ struct Catch::StringMaker<obd::result<T>> {
 
 namespace obd::server::test {
 
-/// A folder of its own, gone at the end.
-class scratch_folder {
-public:
-    scratch_folder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "obd-server-XXXXXX").native();
-        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-        path_ = pattern;
-    }
-    scratch_folder(const scratch_folder&) = delete;
-    scratch_folder& operator=(const scratch_folder&) = delete;
-    ~scratch_folder() { std::filesystem::remove_all(path_); }
-    const std::filesystem::path& path() const { return path_; }
-    std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
-private:
-    std::filesystem::path path_;
-};
+using obd::test::scratch_directory;
 
 /// RapidJSON's own == recurses for ever in C++20.
 inline std::string json_text(const rapidjson::Value& value) {
@@ -183,6 +168,21 @@ public:
     result<void> capacity_changed(const std::string&, std::uint16_t) override {
         ++capacity_changes;
         return {};
+    }
+    result<void> capacity_changed(const std::string&, const std::string&, std::uint16_t) override {
+        ++capacity_changes;
+        return {};
+    }
+    result<void> set_redirect(const std::string& target, std::optional<iscsi::redirection> redirect) override {
+        targets.at(target).options.redirect = std::move(redirect);
+        return {};
+    }
+    asio::awaitable<result<void>> end_sessions(std::string target, std::string initiator,
+                                               std::chrono::milliseconds) override {
+        std::erase_if(session_list, [&](const iscsi::session_info& one) {
+            return one.target_name == target && one.initiator_name == initiator;
+        });
+        co_return result<void>{};
     }
     std::vector<iscsi::session_info> sessions() const override { return session_list; }
     asio::awaitable<void> shutdown(std::chrono::milliseconds) override { co_return; }

@@ -14,17 +14,6 @@
 
 namespace obd::fs::test {
 
-scratch_directory::scratch_directory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "obd-fs-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-    path_ = pattern;
-}
-
-scratch_directory::~scratch_directory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
-
 command_outcome run_command(const std::string& command) {
     command_outcome outcome;
     std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");

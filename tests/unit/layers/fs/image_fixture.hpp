@@ -10,20 +10,11 @@
 #include "layers/fs/ext4_volume.hpp"
 #include "layers/fs/oci_apply.hpp"
 #include "layers/fs/sync_disk.hpp"
+#include "tests/support/scratch_directory.hpp"
 
 namespace obd::fs::test {
 
-/// A directory that goes away with its contents.
-class scratch_directory {
-public:
-    scratch_directory();
-    ~scratch_directory();
-    std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
-    const std::filesystem::path& path() const { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
+using obd::test::scratch_directory;
 
 struct command_outcome {
     int status = -1;

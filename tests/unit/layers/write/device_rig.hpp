@@ -52,7 +52,7 @@ private:
 
     std::mt19937_64 random_;
     layers::upper_kind kind_;
-    scratch_dir scratch_;
+    scratch_directory scratch_;
     layer_services services_;
     std::shared_ptr<torn_disk> disk_ = std::make_shared<torn_disk>();
     std::shared_ptr<const layers::read_stack> lowers_;

@@ -58,7 +58,7 @@ std::vector<std::byte> without_garbage(std::vector<std::byte> layer) {
 
 void check_layer_file(layer_services& services, const std::vector<std::byte>& bytes,
                       const golden_expectation& expected) {
-    const scratch_dir scratch;
+    const scratch_directory scratch;
     const auto path = scratch.write("layer", bytes);
     image_config config;
     config.lowers.push_back({});

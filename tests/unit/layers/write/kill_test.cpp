@@ -79,7 +79,7 @@ void kill_often(upper_kind kind) {
     const std::uint64_t seed = 20261126;
     CAPTURE(seed);
     std::mt19937_64 random(seed);
-    const scratch_dir scratch;
+    const scratch_directory scratch;
     const auto paths = upper_paths_in(scratch.path());
     REQUIRE(create_upper({.paths = paths,
                           .kind = kind,

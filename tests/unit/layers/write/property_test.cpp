@@ -16,7 +16,7 @@ namespace {
 
 /// The disk that a layer alone makes.
 std::vector<std::byte> disk_of(device_rig& rig, const std::vector<std::byte>& file) {
-    scratch_dir scratch;
+    scratch_directory scratch;
     const auto path = scratch.write("layer", file);
     auto opened = await(rig.services().pool.open_file(path, std::string()));
     INFO((opened ? "" : opened.error().message()));

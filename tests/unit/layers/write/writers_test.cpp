@@ -35,7 +35,7 @@ std::vector<std::byte> wrap(const std::vector<std::byte>& content, const layer_w
 }
 
 std::vector<std::byte> unwrapped(const std::vector<std::byte>& file) {
-    const scratch_dir scratch;
+    const scratch_directory scratch;
     worker_pool workers(1);
     auto blob = local_blob::open(scratch.write("file", file), workers);
     auto content = await(unwrap(*blob, workers));
@@ -111,7 +111,7 @@ TEST_CASE("an unfinished tar is recognised") {
 }
 
 TEST_CASE("an output file appears when it is whole") {
-    const scratch_dir scratch;
+    const scratch_directory scratch;
     const auto path = scratch.path() / "out";
     const auto bytes = sample_bytes(5000, 5);
     {
