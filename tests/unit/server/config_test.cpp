@@ -220,7 +220,7 @@ TEST_CASE("later work that is switched off is no reason for a warning") {
 }
 
 TEST_CASE("a config file that is missing or empty is an error") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     CHECK(load_config(folder / "none.json").error().is(errc::not_found));
     std::ofstream(folder / "empty.json").flush();
     CHECK_FALSE(load_config(folder / "empty.json"));

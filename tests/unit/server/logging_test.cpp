@@ -30,7 +30,7 @@ log_config into(const std::filesystem::path& path) {
 }  // namespace
 
 TEST_CASE("log lines have the reference's form, one line a record") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     auto all = logs::open(into(folder / "log/overlaybd.log")).value();
     all->iscsi().info("hello\nworld");
     all->server().log(spdlog::source_loc{"/some/file.cpp", 7, "function"}, spdlog::level::warn, "x");
@@ -49,7 +49,7 @@ TEST_CASE("log lines have the reference's form, one line a record") {
 }
 
 TEST_CASE("the level is obeyed") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     auto config = into(folder / "log");
     config.level = 2;
     auto all = logs::open(config).value();
@@ -59,7 +59,7 @@ TEST_CASE("the level is obeyed") {
 }
 
 TEST_CASE("a log is rotated by size and keeps as many as it should") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     auto file = rotated_file::open({.path = folder / "log", .max_bytes = 10, .rotations = 2, .named = true}).value();
     for (const char* line : {"first..\n", "second.\n", "third..\n", "fourth.\n"}) file.append(line);
     CHECK(content(folder / "log") == "fourth.\n");
@@ -69,7 +69,7 @@ TEST_CASE("a log is rotated by size and keeps as many as it should") {
 }
 
 TEST_CASE("a rotation count of zero starts the file anew") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     auto file = rotated_file::open({.path = folder / "log", .max_bytes = 10, .rotations = 0, .named = true}).value();
     file.append("first..\n");
     file.append("second.\n");
@@ -77,7 +77,7 @@ TEST_CASE("a rotation count of zero starts the file anew") {
 }
 
 TEST_CASE("a file that was moved away is left alone after reopen") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     auto all = logs::open(into(folder / "log")).value();
     all->server().info("before");
     std::filesystem::rename(folder / "log", folder / "moved");
@@ -89,7 +89,7 @@ TEST_CASE("a file that was moved away is left alone after reopen") {
 }
 
 TEST_CASE("a log that the config names and cannot be written is an error") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     std::ofstream(folder / "file").flush();
     const auto opened = logs::open(into(folder / "file/log"));
     REQUIRE_FALSE(opened);
@@ -97,7 +97,7 @@ TEST_CASE("a log that the config names and cannot be written is an error") {
 }
 
 TEST_CASE("audit lines") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     auto audit =
         audit_log::open({.path = folder / "audit", .max_bytes = 1 << 20, .rotations = 1, .named = true}).value();
     audit->write("attach", {{"pathname", "web"}, {"by", "evil][x=1\nline"}});

@@ -101,7 +101,7 @@ TEST_CASE("a state file is not trusted") {
 }
 
 TEST_CASE("a folder has one daemon") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     {
         const auto first = state_store::open(folder / "state");
         REQUIRE(first);
@@ -111,7 +111,7 @@ TEST_CASE("a folder has one daemon") {
 }
 
 TEST_CASE("a folder that cannot be made is an error with its name") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     write(folder / "file", "");
     const auto store = state_store::open(folder / "file/state");
     REQUIRE_FALSE(store);
@@ -119,7 +119,7 @@ TEST_CASE("a folder that cannot be made is an error with its name") {
 }
 
 TEST_CASE("whatever a crash leaves of the exports file, the last whole one comes back") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     const auto store = state_store::open(folder.path()).value();
     CHECK(store.load_exports()->records.empty());
     REQUIRE(store.save_exports({sample("a")}));
@@ -160,7 +160,7 @@ TEST_CASE("whatever a crash leaves of the exports file, the last whole one comes
 }
 
 TEST_CASE("reservations per export") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     const auto store = state_store::open(folder.path()).value();
     CHECK_FALSE(store.load_unit("a").value());
     REQUIRE(store.save_unit("a", sample_state()));
@@ -173,7 +173,7 @@ TEST_CASE("reservations per export") {
 }
 
 TEST_CASE("files with secrets are for their owner alone") {
-    const test::scratch_directory folder;
+    const server::test::scratch_directory folder;
     const auto store = state_store::open(folder.path()).value();
     REQUIRE(store.save_exports({sample("a")}));
     const auto mode = std::filesystem::status(folder / "exports.json").permissions();
