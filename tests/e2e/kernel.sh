@@ -5,20 +5,10 @@ source "$(dirname "$0")/lib.sh"
 
 daemon_start
 attach --config "$IMAGE/lz4/config.v1.json" --name root
-cat >"$T/hook" <<H
-#!/bin/bash
-# Run by the guest's \`host\`: restarts the daemon, which is this script's grandchild no more, by its number.
-kill -KILL "\$(cat '$T/daemon.pid')"
-timeout 10 tail --pid="\$(cat '$T/daemon.pid')" -f /dev/null
-setsid overlaybd-iscsid --config '$T/overlaybd.json' >'$T/daemon-again.out' 2>'$T/daemon-again.err' </dev/null &
-echo \$! >'$T/daemon.pid'
-H
-chmod +x "$T/hook"
-echo "$DAEMON" >"$T/daemon.pid"
+revivable overlaybd
 status=0
 "$E2E/vm/kernel-vm" --timeout 280 --file "$IMAGE/files.sha256" --hook "$T/hook" --console "$T/console" \
-  "$E2E/guest_read.sh" "$PORT" "$IQN" "$(cat "$IMAGE/disk.sha256")" || status=$?
-pids+=("$(cat "$T/daemon.pid")")
+  "$E2E/guest/kernel.sh" "$PORT" "$IQN" "$(cat "$IMAGE/disk.sha256")" || status=$?
 [ "$status" -eq 0 ] || die "the guest ended with $status"
 same "sessions after logout" "$(ctl --json sessions | json 'len(value)')" 0
 say "passed"

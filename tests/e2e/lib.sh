@@ -9,7 +9,7 @@ BIN=${OBD_BIN:?OBD_BIN is not set: run this through ctest or tests/run.sh}
 IMAGE=${OBD_IMAGE:-}
 export PATH=$BIN:$PATH:/usr/sbin:/sbin LC_ALL=C
 T=$(mktemp -d "${TMPDIR:-/tmp}/obd-e2e.XXXXXX")
-pids=()
+pids=() revived=()
 
 say() { printf '%s\n' "-- $*"; }
 # die MESSAGE: the test has failed; shows what the daemon said last.
@@ -24,8 +24,11 @@ trap 'die "line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"' ERR
 set -E
 
 finish() {
-  local status=$? pid
+  local status=$? pid name
   trap - ERR
+  for name in "${revived[@]:-}"; do
+    [ -z "$name" ] || pids+=("$(cat "$T/$name.pid")")
+  done
   for pid in "${pids[@]:-}"; do
     [ -z "$pid" ] || kill "$pid" 2>/dev/null || true
   done
@@ -75,6 +78,7 @@ daemon_start() {
     overlaybd-iscsid --config "$T/$name.json" >"$T/daemon-$name.out" 2>"$T/daemon-$name.err" &
     DAEMON=$!
     pids+=("$DAEMON")
+    echo "$DAEMON" >"$T/$name.pid"
     local deadline=$((SECONDS + 30))
     while kill -0 "$DAEMON" 2>/dev/null && [ $SECONDS -lt $deadline ]; do
       ! ctl list >/dev/null 2>&1 || return 0
@@ -94,6 +98,30 @@ daemon_stop() {
 daemon_kill() {
   kill -KILL "$DAEMON"
   wait "$DAEMON" 2>/dev/null || true
+}
+# revivable NAME...: makes $T/hook, what a guest's `host kill|start NAME` runs: it kills (SIGKILL) and starts these daemons.
+# `host stop NAME` ends one in good order, `host ctl WORD...` is overlaybdctl, `host WORD...` anything else is $T/host-WORD.
+revivable() {
+  local name
+  for name; do
+    revived+=("$name")
+    disown "$(cat "$T/$name.pid")"       # bash would report the death
+  done
+  cat >"$T/hook" <<HOOK
+#!/bin/bash
+case \$1 in
+  kill)
+    kill -KILL "\$(cat '$T/'\$2.pid)" && timeout 10 tail --pid="\$(cat '$T/'\$2.pid)" -f /dev/null ;;
+  stop)
+    kill -TERM "\$(cat '$T/'\$2.pid)" && timeout 10 tail --pid="\$(cat '$T/'\$2.pid)" -f /dev/null ;;
+  start)
+    setsid '$BIN/overlaybd-iscsid' --config '$T/'\$2.json >>'$T/daemon-'\$2.out 2>>'$T/daemon-'\$2.err </dev/null &
+    echo \$! >'$T/'\$2.pid ;;
+  ctl) shift; '$BIN/overlaybdctl' --socket '${SOCKET:-$T/overlaybd.sock}' "\$@" ;;
+  *) exec '$T/host-'"\$@" ;;
+esac
+HOOK
+  chmod +x "$T/hook"
 }
 # attach ARGUMENT...: of overlaybdctl attach. Leaves the reply in $REPLY_JSON, and $IQN, $LUN, $URL.
 attach() {

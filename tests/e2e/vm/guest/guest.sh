@@ -13,6 +13,30 @@ fail() {
   exit 1
 }
 
+# wait_for SECONDS WHAT COMMAND...: polls until the command succeeds; for what nobody announces to a shell.
+wait_for() {
+  end=$(($(now | cut -d. -f1) + $1)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    [ "$(now | cut -d. -f1)" -lt "$end" ] || fail "waited in vain for $what"
+    usleep 50000
+  done
+}
+# expect WHAT PATTERN COMMAND...: the command succeeds and its output has the pattern (grep -E; '' asks for nothing).
+expect() {
+  what=$1 pattern=$2
+  shift 2
+  "$@" >/run/expect 2>&1 || fail "$what: $* ended with $?: $(cat /run/expect)"
+  [ -z "$pattern" ] || grep -Eq -e "$pattern" /run/expect || fail "$what: no '$pattern' in the output of $*: $(cat /run/expect)"
+}
+
+# start_udevd: for names under /dev/disk, and for multipathd.
+start_udevd() {
+  systemd-udevd --daemon >/run/udevd.log 2>&1 || fail "udevd did not start: $(cat /run/udevd.log)"
+  udevadm trigger --subsystem-match=block
+  udevadm settle --timeout=60 || fail "udevd does not settle"
+}
+
 # start_iscsid [ARGUMENT...]: returns when it listens.
 start_iscsid() {
   iscsid -f "$@" >>/run/iscsid.log 2>&1 &
@@ -30,11 +54,11 @@ login() { iscsiadm -m node -T "$1" --login >/dev/null || fail "login to $1"; }
 logout() { iscsiadm -m node -T "$1" --logout >/dev/null || fail "logout of $1"; }
 session_of() { grep -lx "$1" /sys/class/iscsi_session/session*/targetname 2>/dev/null | head -1 | cut -d/ -f5; }
 
-# set_digests IQN CRC32C|None: for the next login.
+# set_node IQN NAME VALUE: a setting of the node's record, for the next login. set_digests IQN CRC32C|None
+set_node() { iscsiadm -m node -T "$1" -o update -n "$2" -v "$3" || fail "setting $2"; }
 set_digests() {
-  for digest in HeaderDigest DataDigest; do
-    iscsiadm -m node -T "$1" -o update -n "node.conn[0].iscsi.$digest" -v "$2" || fail "setting $digest"
-  done
+  set_node "$1" "node.conn[0].iscsi.HeaderDigest" "$2"
+  set_node "$1" "node.conn[0].iscsi.DataDigest" "$2"
 }
 
 # disk_of IQN LUN: its device. wait_disk IQN LUN: the same; a login returns before the disks are there.

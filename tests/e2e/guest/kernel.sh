@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run in the virtual machine by kernel.sh: guest_read.sh PORT IQN DISK_SHA256
+# Run in the virtual machine by kernel.sh: kernel.sh PORT IQN DISK_SHA256
 . /lib/guest.sh
 port=$1 iqn=$2 disk_digest=$3
 start_iscsid
@@ -26,7 +26,7 @@ login "$iqn"
 disk=$(wait_disk "$iqn" 0) || fail "no disk"
 (for _ in 1 2 3 4; do dd if="$disk" bs=256k iflag=direct 2>/dev/null | sha256sum; done) >/run/digests &
 reader=$!
-host restart || fail "no restart"
+host kill overlaybd && host start overlaybd || fail "no restart"
 kill -0 $reader || fail "the reads were over before the restart"
 wait $reader
 [ "$(grep -c "$disk_digest" /run/digests)" = 4 ] || fail "reads across a restart differ: $(cat /run/digests)"
