@@ -10,9 +10,9 @@ declare -A packages=(
            libcom-err2 comerr-dev liburing-dev libaio-dev catch2 python3"
   # tools/quickstart.sh: a registry, an image, an initiator
   [run]="docker-registry curl python3 e2fsprogs busybox-static libiscsi-bin libiscsi-dev qemu-utils qemu-block-extra"
-  # tests/run.sh: formatting and lint, clang for fuzzing, the kernel initiator's virtual machine
+  # tests/run.sh: formatting and lint, clang for fuzzing, the kernel initiator's virtual machine, a PC that boots from a LUN
   [test]="clang-14 clang-format-14 shellcheck apache2-utils openssl kmod cpio procps
-          libclang-rt-14-dev tgt umoci python3-minimal"
+          libclang-rt-14-dev tgt umoci python3-minimal qemu-system-x86 ipxe-qemu"
   # tests/bench/run.sh: a peer and its tools
   [bench]="tgt libiscsi-bin qemu-utils qemu-block-extra gcc procps"
 )
