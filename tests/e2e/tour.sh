@@ -1,6 +1,7 @@
 #!/bin/bash
 # tour.sh: the way of docs/tour.md: a Debian root file system as an OCI image of five layers is converted into a registry and
-# attached, and its files are those that umoci unpacks. The packages' files are taken from this machine: no network.
+# attached, and its files are those that umoci unpacks; the kernel mounts it and runs python3 from it; what is written becomes a
+# layer of a new image, which a second daemon serves. The packages' files are taken from this machine: no network.
 source "$(dirname "$0")/lib.sh"
 
 for program in umoci docker-registry debugfs e2fsck qemu-img; do
@@ -36,7 +37,7 @@ for n in 1 2 3 4 5; do umoci raw add-layer --image "$T/image:five" "$layers/$n.t
 say "convert into a registry"
 registry_start
 export XDG_CACHE_HOME=$T/cache
-convert() { overlaybdctl --json convert --insecure --vsize 4 --work-dir "$T" --cred-file "$T/no-cred.json" "$@"; }
+convert() { overlaybdctl --json convert --insecure --vsize 1 --work-dir "$T" --cred-file "$T/no-cred.json" "$@"; }
 convert "oci:$T/image:five" "$REGISTRY/test/tour:obd" >"$T/first.json"
 same "layers built" "$(json 'value["layers_built"]' <"$T/first.json")" 5
 convert "oci:$T/image:five" "$REGISTRY/test/tour:again" >"$T/second.json"
@@ -75,16 +76,26 @@ cmp "$T/disk" "$T/disk2"
 rm "$T/disk2"
 ctl detach pushed
 
-say "attach writable, write a file through the initiator, snapshot"
+say "attach writable; the kernel's initiator mounts it, runs python3 from it, writes, and goes on after a snapshot"
 attach "$REGISTRY/test/tour:obd" --name writable --insecure --writable --upper "$T/upper"
-cp --sparse=always "$T/disk" "$T/changed"
-echo "written through iSCSI" >"$T/note"
-debugfs -w -R "write $T/note srv/note" "$T/changed" >"$T/err" 2>&1
-qemu-img convert -n -f raw -O raw "$T/changed" "$URL"
-qemu-io -f raw -c flush "$URL" >"$T/io"
-ctl --json snapshot writable --upper "$T/upper2" >"$T/snapshot.json"
+revivable overlaybd
+# snapshot: seals the upper, and keeps the disk as it is at this moment, which is what a commit of it must show.
+cat >"$T/host-snapshot" <<H
+#!/bin/bash
+'$BIN/overlaybdctl' --socket '$T/overlaybd.sock' --json snapshot writable --upper '$T/upper2' >'$T/snapshot.json' &&
+  qemu-img convert -O raw '$URL' '$T/changed'
+H
+chmod +x "$T/host-snapshot"
+status=0
+"$E2E/vm/kernel-vm" --timeout 200 --hook "$T/hook" --console "$T/console" "$E2E/guest/tour.sh" "$PORT" "$IQN" || status=$?
+[ "$status" -eq 0 ] || die "the guest ended with $status"
 qemu-img convert -O raw "$URL" "$T/after"
-cmp "$T/after" "$T/changed"
+in_disk() { debugfs -R "cat $2" "$1" 2>/dev/null; }
+for disk in changed after; do
+  e2fsck -fn "$T/$disk" >"$T/err" 2>&1 || die "e2fsck is not content with $disk"
+  same "what python wrote" "$(in_disk "$T/$disk" srv/note)" "written by python3 of the image"
+done
+same "what was written after the snapshot" "$(in_disk "$T/after" srv/after)" "after the snapshot"
 ctl detach writable
 
 say "commit what was written, push it as one more layer, attach that in a second daemon"
@@ -107,6 +118,7 @@ attach "$REGISTRY/test/tour:committed" --name committed --insecure
 qemu-img convert -O raw "$URL" "$T/after"
 cmp "$T/after" "$T/changed"
 e2fsck -fn "$T/after" >"$T/err" 2>&1 || die "e2fsck is not content"
-same "the note" "$(debugfs -R 'cat srv/note' "$T/after" 2>/dev/null)" "written through iSCSI"
+same "the note" "$(in_disk "$T/after" srv/note)" "written by python3 of the image"
+same "what is not in it" "$(in_disk "$T/after" srv/after)" ""
 daemon_stop
 say "passed"
