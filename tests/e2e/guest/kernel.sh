@@ -31,4 +31,17 @@ kill -0 $reader || fail "the reads were over before the restart"
 wait $reader
 [ "$(grep -c "$disk_digest" /run/digests)" = 4 ] || fail "reads across a restart differ: $(cat /run/digests)"
 logout "$iqn"
+
+say "what attach has printed, typed"
+start_udevd
+grep -E '^  (iscsiadm|mount|umount) ' /t/attached >/run/typed
+[ "$(wc -l </run/typed)" = 4 ] || fail "not what was expected: $(cat /t/attached)"
+while read -r line; do
+  case $line in
+    mount*) wait_for 20 "the disk's name" test -b "$(echo "$line" | grep -o '/dev/[^ ]*')" ;;
+    umount*) (cd /mnt && sha256sum -c --quiet /t/files.sha256) || fail "a file differs" ;;
+  esac
+  sh -ec "$line" >/run/typed.out 2>&1 </dev/null || fail "$line: $(cat /run/typed.out)"
+done </run/typed
+[ -z "$(ls /sys/class/iscsi_session)" ] || fail "still logged in"
 say "passed"
