@@ -130,6 +130,21 @@ expect "the holder writes" '' write_by "$other"
 expect "clearing" '' persist "$other" --out --clear --param-rk=0xb
 expect "no keys" 'there are NO registered|0 registered' persist "$disk" --in --read-keys
 
+say "a LUN comes and goes"
+host more || fail "no second LUN"
+refused 6 "the unit attention" 'Reported luns data has changed' sg_raw "$disk" 00 00 00 00 00 00
+iscsiadm -m node -T "$iqn" -I default --rescan >/dev/null || fail "rescan"
+more=$(wait_disk "$iqn" 5) || fail "no disk for LUN 5"
+expect "REPORT LUNS" '2 lun entries' sg_luns "$disk"
+dd if="$more" of=/dev/null bs=1M iflag=direct 2>/dev/null || fail "the second LUN cannot be read"
+host ctl detach more || fail "no detach"
+refused 6 "the unit attention" 'Reported luns data has changed' sg_raw "$disk" 00 00 00 00 00 00
+expect "REPORT LUNS" '1 lun entry' sg_luns "$disk"
+refused 5 "a unit that has gone" 'Logical unit not supported' sg_raw --readonly "$more" 00 00 00 00 00 00
+echo 1 >"/sys/block/${more#/dev/}/device/delete"
+block 0 >/run/got
+same_bytes "the first LUN" /run/got /run/b
+
 say "resets, and commands that are aborted"
 for kind in --device --target; do
   expect "sg_reset $kind" '' sg_reset --no-esc $kind "$disk"
@@ -148,5 +163,13 @@ wait_for 30 "the kernel's ABORT TASK" more_tmf_requests
 host CONT || fail "no continuation"
 wait $reader || fail "the read that was aborted, and sent again, failed"
 same_bytes "the read that was aborted" /run/got /run/a
+
+say "detached under reads: they fail, nothing hangs"
+for session in /sys/class/iscsi_session/session*; do echo 1 >"$session/recovery_tmo"; done
+(while dd if="$disk" of=/dev/null bs=64k iflag=direct 2>/dev/null; do :; done) &
+reader=$!
+host ctl detach disk || fail "no detach"
+wait $reader
 iscsiadm -m node -T "$iqn" --logout >/dev/null || fail "logout"
+[ -z "$(ls /sys/class/iscsi_session)" ] || fail "still logged in"
 say "passed"

@@ -78,6 +78,9 @@ mkfs.ext4 -q "$sparse_disk" && mount "$sparse_disk" /sparse || fail "mkfs"
 (cd /append && sha256sum -c --quiet /t/files.sha256) || fail "a file of the image differs"
 start_writers first 24
 progress 3
+say "snapshots under writes"
+for name in append sparse; do host ctl snapshot $name || fail "snapshot of $name"; done
+progress 2
 for _ in 1 2; do
   say "the daemon dies under writes"
   host kill overlaybd || fail "no kill"
