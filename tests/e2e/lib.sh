@@ -50,13 +50,14 @@ until_true() {
     sleep 0.05
   done
 }
+has_ipv6() { grep -q ' lo$' /proc/net/if_inet6 2>/dev/null; }
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 json() { python3 -c 'import json, sys; value = json.load(sys.stdin); print(eval(sys.argv[1], {"value": value}))' "$1"; }
 digest() { sha256sum | cut -d' ' -f1; }
 
 # -- the daemon: $PORT, $DAEMON
 # daemon_config [NAME]: writes $T/NAME.json (default overlaybd), every path of it under $T; $ISCSI_KEYS is more of `iscsi`,
-# $MORE_PORTALS of its portals.
+# $MORE_PORTALS of its portals, where PORT stands for $PORT.
 daemon_config() {
   local name=${1:-overlaybd}
   mkdir -p "$T/$name.cache" "$T/$name.state"
@@ -66,7 +67,7 @@ daemon_config() {
  "cacheConfig": {"cacheType": "file", "cacheDir": "$T/$name.cache", "cacheSizeGB": 1},
  "credentialConfig": {"mode": "file", "path": "$T/cred.json"},
  "download": {"enable": false}, "enableAudit": true, "auditPath": "$T/$name.audit",
- "iscsi": {"portals": ["127.0.0.1:$PORT"${MORE_PORTALS:+, $MORE_PORTALS}]${ISCSI_KEYS:+, $ISCSI_KEYS}},
+ "iscsi": {"portals": ["127.0.0.1:$PORT"${MORE_PORTALS:+, ${MORE_PORTALS//PORT/$PORT}}]${ISCSI_KEYS:+, $ISCSI_KEYS}},
  "adminSocket": "$T/$name.sock", "stateDir": "$T/$name.state"}
 JSON
 }

@@ -4,7 +4,7 @@
 source "$(dirname "$0")/lib.sh"
 
 ISCSI_KEYS='"discoveryAuth": {"user": "finder", "secret": "finder-secret"}'
-[ ! -e /proc/net/if_inet6 ] || ! grep -q ' lo$' /proc/net/if_inet6 || MORE_PORTALS='"[::1]:0"'
+! has_ipv6 || MORE_PORTALS='"[::1]:0"'
 daemon_start
 chap() { (umask 077; printf '%s\n' "$2" >"$T/$1.chap"); }
 chap one '{"user": "alice", "secret": "alice-secret-1"}'
