@@ -4,12 +4,15 @@
 source "$(dirname "$0")/lib.sh"
 
 ! has_ipv6 || MORE_PORTALS='"[::1]:PORT"'
-# Each daemon its own name, port and export: only the image is the same.
+# Each daemon its own name, port, cache and export, one by the tag and one by the digest: only the image is the same.
+registry_start
+digest=$(push "$REGISTRY" test/root lz4 "$IMAGE"/lz4/layer*)
+declare -A reference=([left]=$REGISTRY/test/root:lz4 [right]=$REGISTRY/test/root@$digest)
 for side in left right; do
   unset PORT
   SOCKET=$T/$side.sock
   daemon_start $side
-  attach --config "$IMAGE/lz4/config.v1.json" --name "root-$side"
+  attach "${reference[$side]}" --name "root-$side" --insecure
   paths+=("$PORT" "$IQN")
 done
 SOCKET=$T/left.sock
