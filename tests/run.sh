@@ -57,6 +57,10 @@ if wants 'e2e|vm'; then
   build release e2e_programs
   folders+=(build/release/tests/e2e)
 fi
+if wants e2e; then
+  say "building a disk to boot from"
+  tests/e2e/vm/build-boot-disk >/dev/null
+fi
 if wants vm; then
   say "building the virtual machine"
   tests/e2e/vm/kernel-vm --build

@@ -6,14 +6,13 @@ source "$(dirname "$0")/lib.sh"
 for program in qemu-system-x86_64 docker-registry debugfs; do
   command -v $program >/dev/null || { echo "skipped: $program is not installed"; exit 77; }
 done
-cache=${OBD_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/overlaybd-vm}
-"$E2E/vm/build-boot-disk" "$cache" || { echo "skipped: no disk to boot from"; exit 77; }
+disk=$("$E2E/vm/build-boot-disk") || { echo "skipped: no disk to boot from"; exit 77; }
 # Emulated: needs neither /dev/kvm nor root.
 machine() { timeout 150 qemu-system-x86_64 -M pc -accel tcg -cpu Nehalem,+rdrand -m 256 -nodefaults -display none -no-reboot -serial "file:$T/serial" "$@"; }
 
 say "an image of the disk, in a registry"
 registry_start
-make-test-image --lz4 "$T/image" "$cache/boot.img"
+make-test-image --lz4 "$T/image" "$disk"
 push "$REGISTRY" test/boot latest "$T"/image/layer*
 daemon_start
 attach "$REGISTRY/test/boot:latest" --name boot --insecure --writable
