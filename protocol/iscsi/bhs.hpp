@@ -111,7 +111,8 @@ struct task_management_response_bhs {
     std::uint8_t opcode_byte, flags, response, reserved3;
     std::uint8_t total_ahs_words;
     wire::big_uint24_t data_segment_bytes;
-    wire::reserved<8> reserved8;
+    std::array<std::uint8_t, 3> additional_response_information;  // RFC 7144: of QUERY ASYNCHRONOUS EVENT
+    wire::reserved<5> reserved11;
     wire::big_uint32_t initiator_task_tag;
     wire::reserved<4> reserved20;
     wire::big_uint32_t stat_sn, exp_cmd_sn, max_cmd_sn;
@@ -323,9 +324,10 @@ enum class async_event : std::uint8_t {
     connection_drop = 2,
     session_drop = 3,
     renegotiate = 4,
+    tasks_terminated = 5,  ///< all of the LUN in the header; only where TaskReporting=FastAbort was agreed on
 };
 
-/// RFC 7143 §11.5.1, and RFC 7144 §7 for the last four.
+/// RFC 7143 §11.5.1, and RFC 7144 for the last four: only where iSCSIProtocolLevel 2 was agreed on.
 enum class task_function : std::uint8_t {
     abort_task = 1,
     abort_task_set = 2,
@@ -335,6 +337,10 @@ enum class task_function : std::uint8_t {
     target_warm_reset = 6,
     target_cold_reset = 7,
     task_reassign = 8,
+    query_task = 9,
+    query_task_set = 10,
+    i_t_nexus_reset = 11,
+    query_asynchronous_event = 12,
 };
 
 /// RFC 7143 §11.6.1.
@@ -346,6 +352,7 @@ enum class task_response : std::uint8_t {
     reassignment_not_supported = 4,
     function_not_supported = 5,
     authorization_failed = 6,
+    function_succeeded = 7,  ///< RFC 7144: what a query asked for is there
     function_rejected = 255,
 };
 

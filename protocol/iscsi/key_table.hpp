@@ -57,8 +57,8 @@ enum class merge_rule : std::uint8_t {
     logical_or,
     first_known,     ///< of a list, the first that this target knows
     target_only,     ///< an initiator that sends it breaks the protocol
-    obsolete_flag,   ///< §13.26: "No"
-    obsolete_range,  ///< §13.26: "Reject"
+    obsolete_flag,   ///< §13.25: "No"
+    obsolete_range,  ///< §13.25: "Reject"
 };
 
 /// Where the key may be sent.
@@ -82,6 +82,7 @@ struct key_row {
     std::uint32_t target_preferences::*wanted_number = nullptr;  ///< nothing: `low` is what we want
     bool target_preferences::*wanted_flag = nullptr;             ///< nothing: true
     std::string_view known = {};                                 ///< of lists
+    std::string_view sets_flag = {};                             ///< the item of a list that `flag` stands for
 };
 
 inline constexpr auto key_rows = [] {
@@ -100,9 +101,9 @@ inline constexpr auto key_rows = [] {
         key_row{chap_n, "CHAP_N", "§12.1.3", r::handled_apart, s::security},
         key_row{chap_r, "CHAP_R", "§12.1.3", r::handled_apart, s::security},
         key_row{header_digest, "HeaderDigest", "§13.1", r::first_known, s::operational, yes, 0, 0, nullptr,
-                &p::header_digest, nullptr, nullptr, "CRC32C,None"},
+                &p::header_digest, nullptr, nullptr, "CRC32C,None", "CRC32C"},
         key_row{data_digest, "DataDigest", "§13.1", r::first_known, s::operational, yes, 0, 0, nullptr, &p::data_digest,
-                nullptr, nullptr, "CRC32C,None"},
+                nullptr, nullptr, "CRC32C,None", "CRC32C"},
         key_row{max_connections, "MaxConnections", "§13.2", r::minimum, s::operational, no, 1, 65535,
                 &p::max_connections},
         key_row{send_targets, "SendTargets", "§13.3", r::handled_apart, s::full_feature},
@@ -135,8 +136,8 @@ inline constexpr auto key_rows = [] {
         key_row{error_recovery_level, "ErrorRecoveryLevel", "§13.20", r::minimum, s::operational, yes, 0, 2,
                 &p::error_recovery_level},
         key_row{session_type, "SessionType", "§13.21", r::handled_apart, s::login},
-        key_row{task_reporting, "TaskReporting", "§13.23", r::first_known, s::operational, no, 0, 0, nullptr, nullptr,
-                nullptr, nullptr, "ResponseFence,RFC3720"},
+        key_row{task_reporting, "TaskReporting", "§13.23", r::first_known, s::operational, no, 0, 0, nullptr,
+                &p::fast_abort, nullptr, nullptr, "FastAbort,ResponseFence,RFC3720", "FastAbort"},
         key_row{protocol_level, "iSCSIProtocolLevel", "§13.24", r::minimum, s::operational, no, 0, 31,
                 &p::protocol_level},
         key_row{of_marker, "OFMarker", "§13.25", r::obsolete_flag, s::operational},

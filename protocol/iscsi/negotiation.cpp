@@ -11,9 +11,10 @@ negotiation::verdict negotiation::on_pair(const text_pair& pair, std::uint8_t st
         if (pair.value != "NotUnderstood") append_pair(reply, pair.key, "NotUnderstood");
         return verdict::answered;
     }
-    // RFC 7143 §6.3: renegotiating a key within one login is a protocol error. Each side sends CHAP_I and CHAP_C once.
+    // RFC 7143 §6.3, §6.4: renegotiating a key within one login or one text exchange is a protocol error. Each side
+    // sends CHAP_I and CHAP_C once.
     const auto index = static_cast<std::size_t>(row->id);
-    if (seen_.test(index) && stage != stage_bit::full_feature) return verdict::broken;
+    if (seen_.test(index)) return verdict::broken;
     seen_.set(index);
     if (row->rule == merge_rule::target_only) return verdict::broken;
     if ((row->when & stage) == 0) {
@@ -68,7 +69,7 @@ negotiation::verdict negotiation::merge_number(const key_row& row, std::string_v
     }
     std::uint32_t wanted = row.low;
     if (row.wanted_number != nullptr) wanted = wanted_.*row.wanted_number;
-    if (row.id == key_id::protocol_level) wanted = 1;  // RFC 7143's own level; RFC 7144 would be 2
+    if (row.id == key_id::protocol_level) wanted = 2;  // RFC 7144's
     std::uint32_t chosen = row.rule == merge_rule::maximum ? std::max(wanted, *number) : std::min(wanted, *number);
     if (row.id == key_id::default_time2wait) chosen = std::max(*number, std::uint32_t{2});
     // RFC 7143 §13.14: FirstBurstLength must not exceed MaxBurstLength.
@@ -96,7 +97,7 @@ negotiation::verdict negotiation::merge_list(const key_row& row, std::string_vie
     const auto known = split_list(row.known);
     for (const auto item : split_list(offer)) {
         if (std::find(known.begin(), known.end(), item) == known.end()) continue;
-        if (row.flag != nullptr) agreed_.*row.flag = item == "CRC32C";
+        if (row.flag != nullptr) agreed_.*row.flag = item == row.sets_flag;
         append_pair(reply, row.name, item);
         return verdict::answered;
     }

@@ -17,6 +17,7 @@ struct session_parameters {
     bool immediate_data = true;
     bool data_pdu_in_order = true;
     bool data_sequence_in_order = true;
+    bool fast_abort = false;  ///< TaskReporting=FastAbort; otherwise RFC3720 or ResponseFence, which are one here
     std::uint32_t initiator_max_recv_bytes = 8192;  ///< the longest data segment we may send
     std::uint32_t target_max_recv_bytes = 8192;     ///< the longest one the initiator may send
     std::uint32_t max_burst_bytes = 262144;

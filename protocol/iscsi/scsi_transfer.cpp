@@ -71,6 +71,8 @@ void session::free_task(scsi_task& task) {
     if (task.attribute == ordered_attribute) --ordered_;
     if (task.immediate) --immediate_active_;
     if (task.state == task_state::blocked) --blocked_;
+    if (task.awaits_data) --awaiting_data_;
+    task.awaits_data = false;
     task.state = task_state::free;
     tags_[task.index] = reserved_tag;
     free_slots_[free_count_++] = task.index;
@@ -87,9 +89,9 @@ pdu_verdict session::on_command(const pdu_view& pdu) {
         if (!immediate) window_.release();
         return pdu_verdict::go_on;
     };
-    if (bhs.initiator_task_tag == reserved_tag) return refuse(reject_reason::invalid_pdu_field);
+    if (bhs.initiator_task_tag == reserved_tag) return format_error(pdu);
+    if (!writes && (!pdu.data.empty() || (bhs.flags & final_bit) == 0)) return format_error(pdu);
     if (find_task(bhs.initiator_task_tag) != nullptr) return refuse(reject_reason::task_in_progress);
-    if (!writes && (!pdu.data.empty() || (bhs.flags & final_bit) == 0)) return refuse(reject_reason::protocol_error);
     scsi_task* slot = take_slot(immediate);
     if (slot == nullptr) return refuse(reject_reason::immediate_command_reject);
     scsi_task& task = *slot;
@@ -105,20 +107,21 @@ pdu_verdict session::on_command(const pdu_view& pdu) {
     task.initiator_task_tag = bhs.initiator_task_tag;
     task.cmd_sn = bhs.cmd_sn;
     task.order = ++command_order_;
-    task.lun = load<std::array<std::byte, 8>>(pdu.header, offsetof(scsi_command_bhs, lun));
+    task.lun = load<lun_bytes>(pdu.header, offsetof(scsi_command_bhs, lun));
+    task.unit = unit_key(task.lun);
     task.cdb = bhs.cdb;
     task.expected_out = writes ? std::uint32_t{bhs.expected_transfer_bytes} : 0;
     task.room_in = task.reads && !writes ? std::uint32_t{bhs.expected_transfer_bytes} : 0;
     task.takes = task.gives = 0;
     task.received = task.next_r2t = task.r2t_sn = task.data_out_sn = 0;
     task.r2t_count = 0;
+    task.device_works = task.awaits_data = false;
     task.broken = transport_sense::none;
     task.sent = task.data_in_sn = 0;
     if (task.attribute == ordered_attribute) ++ordered_;
     if (!pdu.ahs.empty() && !read_ahs(task, pdu.ahs)) {
-        reject(pdu, reject_reason::invalid_pdu_field);
         free_task(task);
-        return pdu_verdict::go_on;
+        return format_error(pdu);
     }
     if (writes) expect_unsolicited(task, bhs, pdu.data.size());
     start(task, pdu.data);
@@ -172,7 +175,7 @@ bool session::must_wait(const scsi_task& task) const {
     if (ordered_ == 0 || task.attribute == head_of_queue_attribute) return false;
     const bool ordered = task.attribute == ordered_attribute;
     return std::any_of(tasks_.begin(), tasks_.end(), [&](const scsi_task& other) {
-        if (other.state == task_state::free || other.order >= task.order || other.lun != task.lun) return false;
+        if (other.state == task_state::free || other.order >= task.order || other.unit != task.unit) return false;
         return ordered || other.attribute == ordered_attribute;
     });
 }
@@ -246,7 +249,10 @@ pdu_verdict session::on_data_out(const pdu_view& pdu) {
         if (task != nullptr) task->broken = transport_sense::protocol_service_crc_error;
     }
     // Data of a task that was aborted or has ended is swallowed: it was on the way already.
-    if (task != nullptr && task->state != task_state::aborting) receive(*task, bhs, pdu);
+    if (task != nullptr && task->state == task_state::aborting)
+        swallow(*task, bhs);
+    else if (task != nullptr)
+        receive(*task, bhs, pdu);
     orphan_.reset();
     return pdu_verdict::go_on;
 }

@@ -69,6 +69,7 @@ pdu_verdict session::on_window_pdu(const pdu_view& pdu, const basic_bhs& bhs) {
             break;
     }
     const auto verdict = dispatch(pdu);
+    if (!managements_.empty()) begin_due_managements();
     if (held_.empty() || verdict != pdu_verdict::go_on) return verdict;
     return release_held();
 }
@@ -112,11 +113,12 @@ pdu_verdict session::release_held() {
         held_bytes_ -= held.ahs.size() + held.data.size();
         if (window_.accept(held.cmd_sn) != command_window::verdict::in_order) return pdu_verdict::go_on;
         const auto verdict = dispatch({held.header, held.ahs, held.data, true});
+        if (!managements_.empty()) begin_due_managements();
         if (verdict != pdu_verdict::go_on) return verdict;
     }
 }
 
-// RFC 7143 §7.7: the PDU is rejected; a command that is lost with it leaves a hole in CmdSN that only recovery could
+// RFC 7143 §7.8: the PDU is rejected; a command that is lost with it leaves a hole in CmdSN that only recovery could
 // fill.
 pdu_verdict session::on_damaged(const pdu_view& pdu) {
     reject(pdu, reject_reason::data_digest_error);
@@ -132,6 +134,7 @@ io_buffer session::copy(const_bytes data) {
     return buffer;
 }
 
+// RFC 7143 §7.13, §11.17: what breaks the protocol is told so, with its header.
 void session::reject(const pdu_view& pdu, reject_reason reason) {
     reject_bhs bhs{};
     bhs.opcode_byte = static_cast<std::uint8_t>(opcode::reject);
@@ -143,6 +146,13 @@ void session::reject(const pdu_view& pdu, reject_reason reason) {
     auto data = copy(pdu.header);
     const auto bytes = data.bytes();
     host_.send(bytes_of(bhs), bytes, std::move(data));
+}
+
+// RFC 7143 §7.7: illegal or inconsistent fields end the connection; the Reject tells why.
+pdu_verdict session::format_error(const pdu_view& pdu) {
+    reject(pdu, reject_reason::invalid_pdu_field);
+    close_reason_ = "a PDU with a format error";
+    return pdu_verdict::close_after_send;
 }
 
 // RFC 7143 §11.18-19.
@@ -188,16 +198,17 @@ void session::ask_ping() {
     host_.send(bytes_of(bhs), {}, {});
 }
 
-void session::send_async(async_event event, std::uint16_t parameter1, std::uint16_t parameter2,
-                         std::uint16_t parameter3) {
+void session::send_async(async_event event, const async_parameters& with) {
     async_message_bhs bhs{};
     bhs.opcode_byte = static_cast<std::uint8_t>(opcode::async_message);
     bhs.flags = final_bit;
+    const auto lun = load<decltype(bhs.lun)>(with.lun);
+    bhs.lun = lun;
     bhs.initiator_task_tag = reserved_tag;
     bhs.event = static_cast<std::uint8_t>(event);
-    bhs.parameter1 = parameter1;
-    bhs.parameter2 = parameter2;
-    bhs.parameter3 = parameter3;
+    bhs.parameter1 = with.first;
+    bhs.parameter2 = with.second;
+    bhs.parameter3 = with.third;
     status_numbers(bhs);
     host_.send(bytes_of(bhs), {}, {});
 }
@@ -209,10 +220,7 @@ pdu_verdict session::on_logout(const pdu_view& pdu) {
     const auto bhs = load<logout_request_bhs>(pdu.header);
     const std::uint8_t reason = bhs.reason & 0x7f;
     end_of_command(load<basic_bhs>(pdu.header));
-    if (reason > 2) {
-        reject(pdu, reject_reason::invalid_pdu_field);
-        return pdu_verdict::go_on;
-    }
+    if (reason > 2) return format_error(pdu);
     const bool ends = reason == close_session || reason == close_connection;
     if (ends) abort_tasks(std::nullopt);
     logout_response_bhs answer{};
@@ -226,6 +234,7 @@ pdu_verdict session::on_logout(const pdu_view& pdu) {
     host_.send(bytes_of(answer), {}, {});
     if (!ends) return pdu_verdict::go_on;
     close_reason_ = "logout";
+    logged_out_ = true;
     return pdu_verdict::close_after_send;
 }
 

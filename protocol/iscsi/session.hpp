@@ -23,8 +23,11 @@ namespace obd::iscsi {
 struct management_request {
     std::uint32_t initiator_task_tag = 0;
     task_function function = task_function::abort_task;
-    std::array<std::byte, 8> lun{};
+    lun_bytes lun{};
 };
+
+/// UADE_DEPTH and sense key, ASC, ASCQ of a unit attention that waits. SAM-5 §7.9.
+using attention_bytes = std::array<std::uint8_t, 3>;
 
 /// What a session asks of whoever owns its socket and its logical units. Calls may come back into the session (begin →
 /// finish), but never destroy it.
@@ -51,7 +54,12 @@ public:
     /// A task with `has_host_state` has ended: drop what you keep for it.
     virtual void forget(scsi_task& task) = 0;
 
-    virtual bool unit_exists(const std::array<std::byte, 8>& lun) = 0;
+    virtual bool unit_exists(const lun_bytes& lun) = 0;
+    /// The unit attention that the next command to this unit would report, which stays.
+    virtual std::optional<attention_bytes> pending_attention(const lun_bytes& lun) {
+        static_cast<void>(lun);
+        return std::nullopt;
+    }
     /// The session's own tasks that the function concerns have ended; the host does the rest (other sessions' tasks,
     /// resets) and calls management_done().
     virtual void manage(const management_request& request) = 0;
@@ -92,16 +100,28 @@ public:
     // What the owner may want at any time.
 
     /// Ends tasks on behalf of somebody else's task management function (all LUNs when there is none), without any
-    /// response. They are all gone when aborting() says so: look again after task_ended().
-    void abort_tasks(const std::optional<std::array<std::byte, 8>>& lun);
+    /// response, but for one. They are all gone when aborting() says so: look again after task_ended().
+    void abort_tasks(const std::optional<lun_bytes>& lun, const scsi_task* but = nullptr);
     /// Some task of that LUN (of any) is still being aborted.
-    bool aborting(const std::optional<std::array<std::byte, 8>>& lun) const;
+    bool aborting(const std::optional<lun_bytes>& lun) const;
+    /// A function waits for Data-Out that the initiator still owes for aborted tasks.
+    bool awaiting_data() const { return awaiting_data_ != 0; }
+    /// It has been waited for long enough: what still comes is dropped without anybody waiting for it.
+    void stop_awaiting_data();
 
     void ask_ping();
-    void send_async(async_event event, std::uint16_t parameter1, std::uint16_t parameter2, std::uint16_t parameter3);
+    struct async_parameters {
+        std::uint16_t first = 0, second = 0, third = 0;
+        lun_bytes lun{};
+    };
+    void send_async(async_event event, const async_parameters& with);
+    void send_async(async_event event, std::uint16_t first, std::uint16_t second, std::uint16_t third) {
+        send_async(event, {.first = first, .second = second, .third = third});
+    }
 
     const session_parameters& parameters() const { return agreed_; }
     std::string_view close_reason() const { return close_reason_; }
+    bool logged_out() const { return logged_out_; }
     std::size_t active_tasks() const { return active_; }
     /// Calls `visit` with every task that is not free.
     template <typename Visit>
@@ -121,10 +141,18 @@ private:
         serial32 cmd_sn;
         std::vector<std::byte> header, ahs, data;
     };
+    enum class management_step : std::uint8_t {
+        waits_for_commands,  // with a lower CmdSN
+        waits_for_tasks,     // that are being aborted
+        passed_on,           // the host works on it
+    };
     struct pending_management {
         management_request request;
-        bool passed_on = false;  // the host works on it
+        serial32 cmd_sn;
+        management_step now = management_step::waits_for_commands;
+        std::uint64_t task_order = 0;  // of the task of an ABORT TASK
     };
+    enum class data_out_on_its_way { is_awaited, is_dropped };
 
     // session.cpp
     pdu_verdict dispatch(const pdu_view& pdu);
@@ -135,6 +163,7 @@ private:
     pdu_verdict on_nop_out(const pdu_view& pdu);
     pdu_verdict on_logout(const pdu_view& pdu);
     void reject(const pdu_view& pdu, reject_reason reason);
+    pdu_verdict format_error(const pdu_view& pdu);
     pdu_verdict close(std::string_view reason);
     template <typename Bhs>
     void status_numbers(Bhs& bhs);
@@ -171,17 +200,28 @@ private:
 
     // task_management.cpp
     pdu_verdict on_task_management(const pdu_view& pdu);
+    pdu_verdict on_abort_task(const task_management_request_bhs& bhs);
     task_response abort_one(const task_management_request_bhs& bhs, bool& waits);
-    bool abort_task(scsi_task& task);
+    bool waits_for_commands(const pending_management& pending) const;
+    void begin_management(std::size_t index);
+    void begin_due_managements();
+    void answer_query(std::size_t index);
+    void plug(serial32 cmd_sn);
+    void end_tasks(const std::optional<lun_bytes>& lun, data_out_on_its_way data, const scsi_task* but = nullptr);
+    bool abort_task(scsi_task& task, data_out_on_its_way data);
+    void swallow(scsi_task& task, const data_out_bhs& bhs);
+    void data_is_complete(scsi_task& task);
     void check_management();
-    bool concerns(const management_request& request, const scsi_task& task) const;
-    void send_management_response(std::uint32_t initiator_task_tag, task_response response);
+    bool concerns(const pending_management& pending, const scsi_task& task) const;
+    void send_management_response(std::uint32_t initiator_task_tag, task_response response,
+                                  const attention_bytes& information = {});
 
     session_parameters agreed_;
     session_host& host_;
     command_window window_;
     serial32 stat_sn_;
     std::string_view close_reason_;
+    bool logged_out_ = false;
 
     std::unique_ptr<std::array<scsi_task, slots>> task_memory_;
     std::array<scsi_task, slots>& tasks_;
@@ -191,6 +231,7 @@ private:
     std::size_t active_ = 0;
     std::size_t immediate_active_ = 0;
     std::size_t blocked_ = 0;
+    std::size_t awaiting_data_ = 0;
     std::size_t ordered_ = 0;  // ordered tasks that are not done
     bool unblocking_ = false;
     std::uint64_t command_order_ = 0;

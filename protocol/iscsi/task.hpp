@@ -27,13 +27,19 @@ struct outstanding_r2t {
 
 inline constexpr std::size_t r2t_per_task = 8;
 
+/// The LUN field of a PDU, as it came.
+using lun_bytes = std::array<std::byte, 8>;
+
+/// The same for every way to write the same LUN.
+lun_bytes unit_key(const lun_bytes& lun);
+
 enum class task_state : std::uint8_t {
     free,
     blocked,    ///< waits for tasks before it (ordered attribute); not begun
     receiving,  ///< waits for Data-Out
     running,    ///< begun; its owner works on it
     finishing,  ///< the outcome is known; unsolicited data that is still to come is swallowed first
-    aborting,   ///< a task management function ended it; the device still works on it
+    aborting,   ///< a task management function ended it; something of it is still under way
 };
 
 struct scsi_task {
@@ -49,7 +55,8 @@ struct scsi_task {
     std::uint32_t initiator_task_tag = reserved_tag;
     std::uint32_t cmd_sn = 0;
     std::uint64_t order = 0;  ///< counts commands, for ordered tasks
-    std::array<std::byte, 8> lun{};
+    lun_bytes lun{};
+    lun_bytes unit{};  ///< unit_key(lun)
     std::array<std::byte, 16> cdb{};
     std::vector<std::byte> long_cdb;  ///< the whole CDB when an AHS made it longer than 16 bytes
 
@@ -67,6 +74,10 @@ struct scsi_task {
     std::array<outstanding_r2t, r2t_per_task> r2ts{};
     std::uint8_t r2t_count = 0;
     transport_sense broken = transport_sense::none;
+
+    // While `aborting`
+    bool device_works = false;  ///< the device has not let go of it
+    bool awaits_data = false;   ///< Data-Out that was asked for is still to come, and a function waits for it
 
     // Data-In
     std::uint32_t sent = 0;  ///< next buffer offset

@@ -20,8 +20,8 @@ pdu_verdict session::on_text(const pdu_view& pdu) {
         reject(pdu, reject_reason::invalid_pdu_field);
         return pdu_verdict::go_on;
     }
-    if ((continued && (bhs.flags & final_bit) != 0) ||
-        text_collected_.size() + pdu.data.size() > limits::login_text_bytes) {
+    if (continued && (bhs.flags & final_bit) != 0) return format_error(pdu);
+    if (text_collected_.size() + pdu.data.size() > limits::login_text_bytes) {
         reject(pdu, reject_reason::protocol_error);
         return pdu_verdict::go_on;
     }

@@ -4,7 +4,6 @@
 #include "base/crc32c.hpp"
 #include "protocol/iscsi/negotiation.hpp"
 #include "protocol/iscsi/pdu_reader.hpp"
-#include "protocol/net/to_sense.hpp"
 
 using namespace obd;
 using namespace obd::iscsi;
@@ -95,8 +94,15 @@ TEST_CASE("keys are negotiated by their rule", "[rfc7143-13]") {
         {"DataSequenceInOrder=No", "DataSequenceInOrder=Yes"},
         {"ErrorRecoveryLevel=2", "ErrorRecoveryLevel=0"},
         {"ErrorRecoveryLevel=3", "ErrorRecoveryLevel=Reject"},
-        {"TaskReporting=FastAbort,ResponseFence", "TaskReporting=ResponseFence"},
-        {"iSCSIProtocolLevel=2", "iSCSIProtocolLevel=1"},
+        {"TaskReporting=FastAbort,ResponseFence", "TaskReporting=FastAbort"},
+        {"TaskReporting=ResponseFence,FastAbort", "TaskReporting=ResponseFence"},
+        {"TaskReporting=Other,RFC3720", "TaskReporting=RFC3720"},
+        {"TaskReporting=Other", "TaskReporting=Reject"},
+        {"iSCSIProtocolLevel=0", "iSCSIProtocolLevel=0"},
+        {"iSCSIProtocolLevel=1", "iSCSIProtocolLevel=1"},
+        {"iSCSIProtocolLevel=31", "iSCSIProtocolLevel=2"},
+        {"iSCSIProtocolLevel=32", "iSCSIProtocolLevel=Reject"},
+        {"iSCSIProtocolLevel=2", "iSCSIProtocolLevel=2"},
         {"OFMarker=Yes", "OFMarker=No"},
         {"IFMarkInt=2048~8192", "IFMarkInt=Reject"},
         {"X-com.example=1", "X-com.example=NotUnderstood"},
@@ -125,38 +131,4 @@ TEST_CASE("FirstBurstLength does not exceed MaxBurstLength", "[rfc7143-13.14]") 
     one.on_pair({"MaxBurstLength", "1024"}, stage_bit::operational, reply);
     one.on_pair({"FirstBurstLength", "8192"}, stage_bit::operational, reply);
     CHECK(agreed.first_burst_bytes == 1024);
-}
-
-TEST_CASE("failures become sense by table") {
-    struct row {
-        errc code;
-        media_access access;
-        std::uint8_t key, asc, ascq;
-    };
-    using enum media_access;
-    const auto row = GENERATE(values<struct row>({
-        {errc::corrupt, read, 3, 0x11, 0},
-        {errc::corrupt, write, 3, 0x0c, 0},
-        {errc::unsupported, read, 4, 0x44, 0},
-        {errc::invalid_argument, read, 4, 0x44, 0},
-        {errc::not_found, read, 3, 0x11, 0},
-        {errc::already_exists, write, 4, 0x44, 0},
-        {errc::read_only, write, 7, 0x27, 0},
-        {errc::out_of_space, write, 7, 0x27, 7},
-        {errc::out_of_range, read, 5, 0x21, 0},
-        {errc::unavailable, read, 0xb, 0x08, 0},
-        {errc::permission_denied, read, 2, 0x04, 3},
-        {errc::timed_out, read, 0xb, 0x2e, 2},
-        {errc::cancelled, read, 0xb, 0, 0},
-        {errc::io_error, read, 3, 0x11, 0},
-        {errc::io_error, write, 3, 0x0c, 0},
-    }));
-    const auto told = to_sense(fail(row.code, "test"), row.access);
-    CAPTURE(static_cast<int>(row.code));
-    CHECK(told.code == scsi::status::check_condition);
-    CHECK(static_cast<std::uint8_t>(told.sense.key) == row.key);
-    CHECK(told.sense.asc == row.asc);
-    CHECK(told.sense.ascq == row.ascq);
-    CHECK(to_sense(fail(errc::busy, ""), row.access).code == scsi::status::busy);
-    CHECK(to_sense(fail(errc::limit_exceeded, ""), row.access).code == scsi::status::busy);
 }

@@ -110,6 +110,7 @@ public:
     stop abort(scsi_task&) override { return abort_answer; }
     void forget(scsi_task&) override {}
     bool unit_exists(const std::array<std::byte, 8>& lun) override { return lun[1] == std::byte{0}; }
+    std::optional<attention_bytes> pending_attention(const lun_bytes&) override { return attention; }
     void manage(const management_request& request) override { managed.push_back(request); }
     std::optional<std::string> send_targets(std::string_view value, session_type) override {
         if (value != "All") return std::nullopt;
@@ -118,6 +119,7 @@ public:
 
     std::optional<std::uint32_t> takes;  ///< of writes; nothing: all that is expected
     std::string targets;
+    std::optional<attention_bytes> attention;
 
 private:
     buffer_pool pool_{0};
