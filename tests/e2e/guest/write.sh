@@ -4,12 +4,21 @@
 port=$1 append=$2 sparse=$3
 start_iscsid
 discover "127.0.0.1:$port" >/dev/null
+# One writes with digests and as much unsolicited data as there may be, the other only what is asked for.
+set_digests "$append" CRC32C
+set_node "$append" node.session.iscsi.InitialR2T No
+set_node "$append" node.session.iscsi.ImmediateData Yes
+set_node "$sparse" node.session.iscsi.InitialR2T Yes
+set_node "$sparse" node.session.iscsi.ImmediateData No
 for iqn in "$append" "$sparse"; do
   # A dead network is noticed within 4 s instead of 10.
   set_node "$iqn" 'node.conn[0].timeo.noop_out_interval' 2
   set_node "$iqn" 'node.conn[0].timeo.noop_out_timeout' 2
   login "$iqn"
 done
+iscsiadm -m session -P 2 >/run/negotiated
+grep -q 'InitialR2T: Yes' /run/negotiated && grep -q 'InitialR2T: No' /run/negotiated || fail "InitialR2T: $(cat /run/negotiated)"
+grep -q 'ImmediateData: No' /run/negotiated && grep -q 'DataDigest: CRC32C' /run/negotiated || fail "$(cat /run/negotiated)"
 append_disk=$(wait_disk "$append" 0) || fail "no disk"
 sparse_disk=$(wait_disk "$sparse" 0) || fail "no disk"
 sessions_fail() { wait_for 60 "the sessions' failure" sh -c '! grep -q LOGGED_IN /sys/class/iscsi_session/session*/state'; }
