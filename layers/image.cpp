@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
@@ -13,6 +14,7 @@
 
 #include "base/limits.hpp"
 #include "layers/concurrent.hpp"
+#include "layers/gzip/source.hpp"
 #include "layers/layer_pool.hpp"
 #include "layers/local_blob.hpp"
 #include "layers/read_stack.hpp"
@@ -113,7 +115,8 @@ result<void> check_config(const image_config& config) {
     }
     for (std::size_t i = 0; i < used; ++i) {
         const lower_config& lower = config.lowers[i];
-        if (!lower.gzip_index.empty()) return not_yet(lower_place(i) + ".gzipIndex");
+        if (!lower.gzip_index.empty() && lower.target_file.empty() && lower.target_digest.empty())
+            return fail(errc::invalid_argument, lower_place(i) + ".gzipIndex is set, but no target");
         if (lower.file.empty() && lower.dir.empty() && lower.digest.empty()) {
             return fail(errc::invalid_argument, lower_place(i) + " names no file, dir or digest");
         }
@@ -172,6 +175,24 @@ asio::awaitable<result<std::shared_ptr<blob_source>>> open_bytes(const image_con
     co_return std::shared_ptr<blob_source>(std::move(blob));
 }
 
+/// The uncompressed bytes of a TurboOCI layer's target.
+asio::awaitable<result<std::shared_ptr<blob_source>>> open_target(std::shared_ptr<blob_source> target,
+                                                                  std::filesystem::path gzip_index,
+                                                                  worker_pool& workers) {
+    std::array<std::byte, 2> start{};
+    const mutable_bytes space(start);
+    const byte_offset first{0};
+    if (target->size().value >= start.size()) {
+        CO_TRYV(co_await target->read(first, space));
+    }
+    const bool is_gzip = start[0] == std::byte{0x1f} && start[1] == std::byte{0x8b};
+    if (!is_gzip) co_return target;
+    if (gzip_index.empty()) co_return fail(errc::invalid_argument, "the target is gzip, and there is no gzipIndex");
+    auto work = [&workers, &gzip_index] { return local_blob::open(gzip_index, workers); };
+    CO_TRY(auto index, co_await workers.run(std::move(work)));
+    co_return co_await gzip::source::open(std::move(target), std::move(index), workers);
+}
+
 /// A TurboOCI layer: file system metadata from `path` or the registry, contents from the target. Not shared.
 asio::awaitable<result<std::shared_ptr<const opened_layer>>> open_turbo(const image_config& config,
                                                                         const image_services& services,
@@ -183,7 +204,8 @@ asio::awaitable<result<std::shared_ptr<const opened_layer>>> open_turbo(const im
     CO_TRY(auto meta, co_await open_bytes(config, services, path, lower.digest));
     auto target = co_await open_bytes(config, services, lower.target_file, lower.target_digest);
     if (!target) co_return in_context(std::move(target).error(), "target");
-    co_return co_await open_turbo_layer(std::move(who), std::move(meta), *std::move(target), services.workers);
+    CO_TRY(auto contents, co_await open_target(*std::move(target), lower.gzip_index, services.workers));
+    co_return co_await open_turbo_layer(std::move(who), std::move(meta), std::move(contents), services.workers);
 }
 
 /// What open_one borrows from open_stack, whose frame outlives it.
@@ -237,14 +259,19 @@ asio::awaitable<result<std::shared_ptr<const read_stack>>> open_stack(const imag
     co_return read_stack::build(std::move(all.layers));
 }
 
+void log_oddities(const image_config& config, spdlog::logger& log) {
+    for (const auto& name : config.unknown_members) {
+        log.warn("image config: unknown member ignored member={}", name);
+    }
+    if (config.acceleration_layer) {
+        log.info("image config: the acceleration layer is left out, its trace is not replayed yet");
+    }
+}
+
 asio::awaitable<result<std::shared_ptr<image>>> open_checked(const image_config& config,
                                                              const image_services& services) {
     CO_TRYV(check_config(config));
-    for (const auto& name : config.unknown_members)
-        services.log.warn("image config: unknown member ignored member={}", name);
-    if (config.acceleration_layer) {
-        services.log.info("image config: the acceleration layer is left out, its trace is not replayed yet");
-    }
+    log_oddities(config, services.log);
     CO_TRY(auto stack, co_await open_stack(config, services));
     if (config.upper.writable()) {
         if (services.uppers == nullptr) {
@@ -279,6 +306,19 @@ asio::awaitable<result<std::shared_ptr<image>>> open_image(image_config config, 
         if (!written) services.log.warn("the result file was not written error=\"{}\"", written.error().message());
     }
     co_return opened;
+}
+
+asio::awaitable<result<std::shared_ptr<const read_stack>>> open_read_stack(image_config config,
+                                                                           image_services services) {
+    CO_TRYV(check_config(config));
+    log_oddities(config, services.log);
+    CO_TRY(auto stack, co_await open_stack(config, services));
+    if (stack->size().value == 0) co_return fail(errc::invalid_argument, "the image has size 0: no layer gives it one");
+    co_return stack;
+}
+
+std::shared_ptr<image> read_only_view(std::shared_ptr<const read_stack> stack) {
+    return std::make_shared<read_only_image>(std::move(stack));
 }
 
 }  // namespace obd::layers

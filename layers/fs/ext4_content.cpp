@@ -162,17 +162,46 @@ result<void> file_writer::flush_pending() {
         }
         if (code != 0) return volume_.broken(code, "contents of inode " + std::to_string(file_));
         volume_.goal_ = where + count;
-        const bool joins = !extents_.empty() && extents_.back().first + extents_.back().blocks == first &&
-                           extents_.back().disk_block + extents_.back().blocks == where;
-        if (joins)
-            extents_.back().blocks += count;
-        else
-            extents_.push_back({first, where, count});
+        add_extent({first, where, count});
         first += count;
         rest = rest.subspan(count * block_bytes);
     }
     pending_.clear();
     pending_at_ = next;
+    return {};
+}
+
+void file_writer::add_extent(const extent& next) {
+    if (!extents_.empty()) {
+        auto& last = extents_.back();
+        if (last.first + last.blocks == next.first && last.disk_block + last.blocks == next.disk_block) {
+            last.blocks += next.blocks;
+            return;
+        }
+    }
+    extents_.push_back(next);
+}
+
+result<void> file_writer::allocate(byte_count size, const std::function<result<void>(const disk_range&)>& found) {
+    ASSERT(pending_.empty() && extents_.empty());
+    auto* volume = volume_.volume_;
+    const std::uint64_t block_bytes = volume->blocksize;
+    const auto all = align_up(size.value, block_bytes) / block_bytes;
+    for (std::uint64_t first = 0; first < all;) {
+        blk64_t where = 0, count = 0;
+        auto code = ext2fs_new_range(volume, 0, volume_.goal_, all - first, nullptr, &where, &count);
+        if (code == 0) {
+            ext2fs_block_alloc_stats_range(volume, where, static_cast<blk_t>(count), +1);
+            // Also what libext2fs still means to write there, of something that was freed.
+            code = io_channel_discard(volume->io, where, count);
+        }
+        if (code != 0) return volume_.broken(code, "contents of inode " + std::to_string(file_));
+        volume_.goal_ = where + count;
+        add_extent({first, where, count});
+        TRYV(found(
+            {.in_file = {first * block_bytes}, .on_disk = {where * block_bytes}, .count = {count * block_bytes}}));
+        first += count;
+    }
     return {};
 }
 

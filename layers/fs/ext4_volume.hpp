@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -136,6 +137,14 @@ public:
 
     /// REQUIRES: offsets ascend, ranges do not overlap. What is left out is a hole.
     result<void> write(byte_offset offset, const_bytes data);
+    /// Instead of write(): gives a file of `size` bytes its blocks without contents. What the blocks held is discarded
+    /// on the disk; then `found` is told where they lie, in the order of the file.
+    struct disk_range {
+        byte_offset in_file;
+        byte_offset on_disk;
+        byte_count count;  ///< whole blocks
+    };
+    result<void> allocate(byte_count size, const std::function<result<void>(const disk_range&)>& found);
     /// The file ends there; nothing was written beyond.
     result<void> finish(byte_count size);
 
@@ -146,6 +155,7 @@ private:
         std::uint64_t blocks;
     };
     result<void> flush_pending();
+    void add_extent(const extent& next);
     result<void> insert_extents(ext2_inode_large& inode);
 
     ext4_volume& volume_;

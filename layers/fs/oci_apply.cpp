@@ -1,5 +1,6 @@
 #include "layers/fs/oci_apply.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "layers/fs/oci_tree.hpp"
@@ -8,6 +9,7 @@
 namespace obd::fs {
 namespace {
 
+constexpr std::uint64_t tar_block_bytes = 512;
 constexpr std::string_view whiteout_prefix = ".wh.";
 constexpr std::string_view opaque_name = ".wh..wh..opq";
 constexpr std::string_view reserved_prefix = ".wh..wh.";  // what AUFS kept for itself: says nothing about the content
@@ -20,8 +22,8 @@ std::string_view last_component(std::string_view path) {
 
 class layer_unpacker {
 public:
-    layer_unpacker(ext4_volume& volume, tar_stream& tar, apply_report& report)
-        : volume_(volume), tree_(volume), tar_(tar), report_(report) {}
+    layer_unpacker(ext4_volume& volume, tar_stream& tar, apply_report& report, const apply_options& options)
+        : volume_(volume), tree_(volume), tar_(tar), report_(report), options_(options) {}
 
     result<void> unpack(const tar_entry& entry) {
         ++report_.members;
@@ -102,6 +104,7 @@ private:
 
     result<void> contents(const tar_entry& entry, inode_number file) {
         file_writer writer(volume_, file);
+        if (options_.map_contents && entry.contents_at) return map_contents(entry, writer);
         const auto take = [&](byte_offset offset, const_bytes bytes) -> result<void> {
             if (!within(offset, {bytes.size()}, entry.size))
                 return fail(errc::corrupt, "more bytes than its size says");
@@ -112,10 +115,24 @@ private:
         return writer.finish(entry.size);
     }
 
+    result<void> map_contents(const tar_entry& entry, file_writer& writer) {
+        const auto padded = align_up(entry.size.value, tar_block_bytes);
+        const auto begin = entry.contents_at->value;
+        if (begin % tar_block_bytes != 0) return fail(errc::corrupt, "its contents begin within a block of the tar");
+        report_.content_bytes += entry.size.value;
+        TRYV(writer.allocate(entry.size, [&](const file_writer::disk_range& range) {
+            const auto count = std::min(range.count.value, padded - range.in_file.value);
+            return options_.map_contents(
+                {.on_disk = range.on_disk, .in_tar = {begin + range.in_file.value}, .count = {count}});
+        }));
+        return writer.finish(entry.size);
+    }
+
     ext4_volume& volume_;
     oci_tree tree_;
     tar_stream& tar_;
     apply_report& report_;
+    const apply_options& options_;
 };
 
 }  // namespace
@@ -126,7 +143,7 @@ result<apply_report> apply_layer(ext4_volume& volume, byte_stream& layer, const 
     digest_stream counted(*plain);
     const auto ahead = read_ahead(counted);
     tar_stream tar(*ahead);
-    layer_unpacker unpacker(volume, tar, report);
+    layer_unpacker unpacker(volume, tar, report, options);
     for (;;) {
         TRY(const auto entry, tar.next());
         if (!entry) break;

@@ -17,6 +17,15 @@ struct apply_options {
     std::string expected_digest;
     /// Told the bytes of uncompressed tar unpacked so far, now and then. May be empty.
     std::function<void(std::uint64_t)> progress;
+    /// Not empty: contents of files are not written (but for sparse members); this is told where on the disk they
+    /// belong and where in the uncompressed tar they are. The last block of a file that is no whole block of tar is
+    /// told up to the tar's own padding; the rest of it was discarded before.
+    struct content_place {
+        byte_offset on_disk;
+        byte_offset in_tar;
+        byte_count count;  ///< a multiple of 512
+    };
+    std::function<result<void>(const content_place&)> map_contents;
 };
 
 struct apply_report {

@@ -5,9 +5,12 @@
 #include <locale.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <limits>
 #include <utility>
+#include <vector>
 
+#include "base/bytes.hpp"
 #include "layers/fs/archive_input.hpp"
 
 namespace obd::fs {
@@ -83,6 +86,69 @@ extended_attributes xattrs_of(archive_entry* entry) {
     return values;
 }
 
+/// One entry of a POSIX ACL as ext4 and getxattr(2) have it.
+struct acl_entry {
+    std::uint16_t tag, permissions;
+    std::uint32_t id;
+    auto operator<=>(const acl_entry&) const = default;
+};
+constexpr std::uint16_t acl_mask = 0x10;
+
+/// The kernel's number for the tag; nothing for one that POSIX.1e does not have. linux/posix_acl_xattr.h.
+std::optional<std::uint16_t> acl_tag(int tag) {
+    constexpr std::pair<int, std::uint16_t> known[] = {
+        {ARCHIVE_ENTRY_ACL_USER_OBJ, 0x01}, {ARCHIVE_ENTRY_ACL_USER, 0x02},     {ARCHIVE_ENTRY_ACL_GROUP_OBJ, 0x04},
+        {ARCHIVE_ENTRY_ACL_GROUP, 0x08},    {ARCHIVE_ENTRY_ACL_MASK, acl_mask}, {ARCHIVE_ENTRY_ACL_OTHER, 0x20}};
+    for (const auto& [theirs, kernel] : known)
+        if (theirs == tag) return kernel;
+    return std::nullopt;
+}
+
+/// An ACL that came as pax text (SCHILY.acl.access, .default), in the kernel's order. Empty: there is none, or it names
+/// somebody without a number, whom nobody here could look up.
+std::vector<acl_entry> acl_of(archive_entry* from, int which) {
+    std::vector<acl_entry> entries;
+    archive_entry_acl_reset(from, which);
+    int type = 0, permissions = 0, tag = 0, id = -1;
+    const char* name = nullptr;
+    bool extended = which == ARCHIVE_ENTRY_ACL_TYPE_DEFAULT;
+    while (archive_entry_acl_next(from, which, &type, &permissions, &tag, &id, &name) == ARCHIVE_OK) {
+        const auto kernel_tag = acl_tag(tag);
+        const bool named = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP;
+        if (!kernel_tag || (named && id < 0)) return {};
+        extended = extended || named || tag == ARCHIVE_ENTRY_ACL_MASK;
+        entries.push_back({*kernel_tag, static_cast<std::uint16_t>(permissions & 7),
+                           named ? static_cast<std::uint32_t>(id) : UINT32_MAX});
+    }
+    if (!extended) return {};  // the permission bits say it all
+    std::ranges::sort(entries);
+    return entries;
+}
+
+std::string encode_acl(const std::vector<acl_entry>& entries) {
+    byte_writer value;
+    value.little(std::uint32_t{2});  // the version of this form
+    for (const auto& entry : entries) value.little(entry.tag).little(entry.permissions).little(entry.id);
+    const auto bytes = std::move(value).finish();
+    return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+void add_acls(archive_entry* from, tar_entry& to) {
+    constexpr std::pair<int, const char*> kinds[] = {{ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access"},
+                                                     {ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, "system.posix_acl_default"}};
+    for (const auto& [which, name] : kinds) {
+        if (to.xattrs.contains(name) || archive_entry_acl_count(from, which) == 0) continue;
+        const auto entries = acl_of(from, which);
+        if (entries.empty()) continue;
+        to.xattrs[name] = encode_acl(entries);
+        const auto mask = std::ranges::find(entries, acl_mask, &acl_entry::tag);
+        if (which != ARCHIVE_ENTRY_ACL_TYPE_ACCESS || mask == entries.end()) continue;
+        // acl(5): with a mask, the group bits of the mode are the mask.
+        auto& bits = to.node.attrs.permissions;
+        bits = static_cast<std::uint16_t>((bits & ~070) | mask->permissions << 3);
+    }
+}
+
 result<tar_entry> translate(archive_entry* from) {
     tar_entry entry;
     entry.path = text_of(archive_entry_pathname(from), archive_entry_pathname_utf8(from));
@@ -105,6 +171,7 @@ result<tar_entry> translate(archive_entry* from) {
         entry.size = {static_cast<std::uint64_t>(archive_entry_size(from))};
     }
     entry.xattrs = xattrs_of(from);
+    add_acls(from, entry);
     return entry;
 }
 
@@ -136,6 +203,9 @@ result<std::optional<tar_entry>> tar_stream::next() {
         return input.failed(state_->path.empty() ? "reading the tar" : "reading the tar behind " + state_->path);
     TRY(auto entry, translate(found));
     state_->path = entry.path;
+    // The reader stands behind the member's headers now. Sparse members have a map instead of the zeros in between.
+    if (entry.node.kind == node_kind::file && archive_entry_sparse_count(found) == 0)
+        entry.contents_at = {static_cast<std::uint64_t>(archive_filter_bytes(input.handle(), 0))};
     return std::optional(std::move(entry));
 }
 

@@ -18,6 +18,8 @@ struct tar_entry {
     std::string hard_link;  ///< not empty: one more name for this path, and nothing below matters
     new_node node;
     byte_count size;  ///< of a file
+    /// Where its contents begin in the stream, in one piece and all of it; nothing for a sparse member.
+    std::optional<byte_offset> contents_at;
     extended_attributes xattrs;
 };
 

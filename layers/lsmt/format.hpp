@@ -59,4 +59,8 @@ inline constexpr std::uint32_t max_mapping_sectors = 16383;
 inline constexpr std::uint64_t moffset_mask = (std::uint64_t{1} << 55) - 1;
 inline constexpr std::uint64_t zeroed_bit = std::uint64_t{1} << 55;
 
+/// Tags of a TurboOCI layer's mappings: into the layer file itself, into the original tar.
+inline constexpr std::uint8_t turbo_tag_own = 0;
+inline constexpr std::uint8_t turbo_tag_target = 1;
+
 }  // namespace obd::layers::lsmt

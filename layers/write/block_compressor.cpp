@@ -24,6 +24,7 @@ struct block_compressor::state {
     std::vector<std::byte> lz4_table;
     ZSTD_CCtx* zstd = nullptr;
     std::size_t bound = 0;
+    std::vector<std::byte> packed;  ///< one block, with its checksum
 
     std::size_t compress(const_bytes plain, mutable_bytes out) const {
         if (zstd != nullptr) {
@@ -63,6 +64,7 @@ block_compressor::block_compressor(const zfile_options& options) : state_(std::m
         state_->lz4_table.resize(static_cast<std::size_t>(LZ4_sizeofState()));
         state_->bound = static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(options.block_bytes)));
     }
+    state_->packed.resize(state_->bound + zfile::block_crc_bytes);
 }
 
 block_compressor::~block_compressor() {
@@ -71,15 +73,15 @@ block_compressor::~block_compressor() {
 
 std::uint32_t block_compressor::append(const_bytes plain, std::vector<std::byte>& out) {
     ASSERT(!plain.empty() && plain.size() <= state_->options.block_bytes);
-    const std::size_t start = out.size();
-    out.resize(start + state_->bound + zfile::block_crc_bytes);
-    std::size_t length = state_->compress(plain, mutable_bytes(out).subspan(start, state_->bound));
+    // Not into `out` itself: making it long enough first would fill the room for the worst case with zeros.
+    auto& packed = state_->packed;
+    std::size_t length = state_->compress(plain, mutable_bytes(packed).first(state_->bound));
     if (state_->options.checksums) {
-        const auto crc = crc32c_raw(const_bytes(out).subspan(start, length), zfile::block_crc_seed);
-        store(mutable_bytes(out), boost::endian::native_to_little(crc), start + length);
+        const auto crc = crc32c_raw(const_bytes(packed).first(length), zfile::block_crc_seed);
+        store(mutable_bytes(packed), boost::endian::native_to_little(crc), length);
         length += zfile::block_crc_bytes;
     }
-    out.resize(start + length);
+    out.insert(out.end(), packed.begin(), packed.begin() + static_cast<std::ptrdiff_t>(length));
     return static_cast<std::uint32_t>(length);
 }
 

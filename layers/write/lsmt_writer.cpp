@@ -21,13 +21,14 @@ result<lsmt_writer> lsmt_writer::begin(byte_sink& to, const layer_description& d
                                 .user_tag = description.user_tag};
     TRYV(check(header));
     TRYV(to.write(lsmt::encode_header(header)));
-    return lsmt_writer(to, std::move(header));
+    return lsmt_writer(to, std::move(header), description.form);
 }
 
 result<void> lsmt_writer::append(const lsmt::mapping& next) {
     ASSERT(next.start >= reached_ && next.length > 0);
     if (next.end().value > lsmt::invalid_offset) return fail(errc::out_of_range, "a sector beyond what LSMT can name");
     reached_ = next.end();
+    has_own_ = has_own_ || next.tag == lsmt::turbo_tag_own;
     lsmt::append_joined(index_, next);
     if (index_.size() > limits::lsmt_entries_per_layer) {
         return fail(errc::limit_exceeded,
@@ -60,8 +61,22 @@ result<void> lsmt_writer::zeroed(sector start, std::uint64_t sectors) {
     return {};
 }
 
+result<void> lsmt_writer::target(sector start, sector target, std::uint64_t sectors) {
+    ASSERT(form_ == layer_form::turbo);
+    while (sectors > 0) {
+        const auto length = static_cast<std::uint32_t>(std::min<std::uint64_t>(sectors, lsmt::max_mapping_sectors));
+        TRYV(append({.start = start, .moffset = target, .length = length, .tag = lsmt::turbo_tag_target}));
+        start.value += length;
+        target.value += length;
+        sectors -= length;
+    }
+    return {};
+}
+
 result<layer_totals> lsmt_writer::finish() {
-    const auto index = lsmt::encode_index(index_, entries_a_page);
+    if (form_ == layer_form::turbo && !has_own_)
+        return fail(errc::invalid_argument, "a TurboOCI layer without file system metadata");
+    const auto index = lsmt::encode_index(index_, form_ == layer_form::turbo ? 1 : entries_a_page);
     TRYV(to_->write(index));
     auto trailer = header_;
     trailer.flags &= ~flags::header;

@@ -6,7 +6,9 @@
 #include "layers/write/blocking.hpp"
 #include "layers/write/commit.hpp"
 #include "layers/write/host_file.hpp"
+#include "layers/write/turbo_upper.hpp"
 #include "tools/image/program.hpp"
+#include "tools/image/registry_access.hpp"
 #include "tools/image/wrapping.hpp"
 
 using namespace obd;
@@ -20,9 +22,7 @@ struct arguments {
     std::string message;
     std::string uuid;
     std::string parent_uuid;
-    std::string upload;
-    std::string unused;  // belongs to --upload
-    std::uint64_t upload_kib = 0;
+    tools::upload_arguments upload;
     tools::compression_arguments compression;
     unsigned threads = 1;
     bool compress = false;
@@ -52,8 +52,21 @@ result<int> seal(const arguments& given) {
 
 struct prepared {
     std::unique_ptr<layers::commit_source> source;
+    std::unique_ptr<layers::turbo_upper> turbo{};  ///< instead of source
     layers::layer_description description;
 };
+
+result<prepared> prepare_turbo(const arguments& given) {
+    using layers::turbo_upper;
+    TRY(auto layer, turbo_upper::open({.data = given.data, .index = given.index}, turbo_upper::access::read_only, {}));
+    const auto& identity = layer->identity();
+    prepared ready{
+        .source = nullptr,
+        .description = {
+            .virtual_size = identity.virtual_size, .uuid = {}, .parent_uuid = identity.parent_uuid, .user_tag = {}}};
+    ready.turbo = std::move(layer);
+    return ready;
+}
 
 result<prepared> prepare_writable(const arguments& given) {
     TRY(auto layer, open_layer(given, layers::upper_opening::access::read_only));
@@ -88,8 +101,8 @@ result<layers::layer_wrapping> wrapping_of(const arguments& given) {
 }
 
 result<int> commit(const arguments& given) {
-    if (given.turbo_oci) return fail(errc::unsupported, "--turboOCI: not supported yet");
-    if (!given.upload.empty()) return fail(errc::unsupported, "--upload: not supported yet");
+    if (given.turbo_oci && (given.seal || given.sealed))
+        return fail(errc::invalid_argument, "--turboOCI layers are not sealed");
     if (given.seal) return seal(given);
     const std::string output = given.sealed ? given.index : given.output;
     if (output.empty()) {
@@ -97,28 +110,30 @@ result<int> commit(const arguments& given) {
                                                          : "a data file, an index file and a commit file are needed");
     }
     TRY(const auto wrapping, wrapping_of(given));
+    if (!given.upload.url.empty()) {
+        TRYV(tools::parse_upload_url(given.upload.url));
+    }
     tools::tool_services services(given.verbose ? tools::tool_services::verbosity::verbose
                                                 : tools::tool_services::verbosity::quiet);
-    TRY(auto ready, given.sealed ? prepare_sealed(given, services) : prepare_writable(given));
+    TRY(auto ready, given.turbo_oci ? prepare_turbo(given)
+                    : given.sealed  ? prepare_sealed(given, services)
+                                    : prepare_writable(given));
     if (!given.parent_uuid.empty()) ready.description.parent_uuid = given.parent_uuid;
     ready.description.uuid = given.uuid;
     ready.description.user_tag = given.message;
     using existing = layers::file_sink::existing;
     TRY(auto file, layers::file_sink::create(output, given.force ? existing::replace : existing::keep));
-    TRY(const auto totals, layers::commit_layer(*ready.source, ready.description, wrapping, file));
+    TRY(const auto totals, ready.turbo ? layers::commit_turbo(*ready.turbo, ready.description, wrapping, file)
+                                       : layers::commit_layer(*ready.source, ready.description, wrapping, file));
     TRYV(file.finish());
     tools::warn_of_oversized(totals.zfile.oversized_blocks, output);
-    std::fputs("\n", stderr);  // where overlaybd prints the digest of an upload
+    std::string digest;  // of an upload; without one overlaybd prints an empty line
+    if (!given.upload.url.empty()) {
+        TRY(digest, tools::upload_file(output, given.upload, services.workers(), services.log()));
+    }
+    std::fprintf(stderr, "%s\n", digest.c_str());
     std::puts("overlaybd-commit has committed files SUCCESSFULLY");
     return 0;
-}
-
-void add_upload_options(CLI::App& app, arguments& given) {
-    app.add_option("--upload", given.upload, "registry URL to send the layer to (not supported yet)");
-    app.add_option("--upload_bs", given.upload_kib, "with --upload: KiB a request");
-    app.add_option("--cred_file_path", given.unused, "with --upload: credentials");
-    app.add_option("--tls_key_path", given.unused, "with --upload: client key");
-    app.add_option("--tls_cert_path", given.unused, "with --upload: client certificate");
 }
 
 }  // namespace
@@ -148,8 +163,8 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_flag("--seal", given.seal, "make the data file itself the read-only layer");
     app.add_flag("--commit_sealed", given.sealed, "data_file is a sealed layer, index_file the output");
-    app.add_flag("--turboOCI,--fastoci", given.turbo_oci, "for TurboOCI images (not supported yet)");
-    add_upload_options(app, given);
+    app.add_flag("--turboOCI,--fastoci", given.turbo_oci, "data_file and index_file are a TurboOCI layer");
+    given.upload.add_to(app);
     app.add_flag("--verbose", given.verbose, "say more on stderr");
     app.footer("Exit status: 0 done, 255 failed, 100 and above wrong usage. See overlaybd-commit(1).");
     return tools::run_tool(app, argc, argv, [&] { return commit(given); });

@@ -25,6 +25,7 @@ void add_convert(CLI::App& app, convert_command& wanted, std::function<int(std::
     add_common(*command, wanted.common);
     command->add_option("--platform", wanted.platform, "only this image of an index: linux/amd64, linux/arm64/v8");
     command->add_option("--vsize", wanted.size_gib, "size of the disk in GiB")->capture_default_str();
+    command->add_option("--fs", wanted.file_system, "file system: ext4")->capture_default_str();
     command->add_option("--algorithm", wanted.algorithm, "compression: lz4 or zstd")->capture_default_str();
     command->add_option("--bs", wanted.block_kib, "compression block in KiB: 4, 8, 16, 32 or 64")
         ->capture_default_str();

@@ -11,7 +11,7 @@
 
 #include "base/units.hpp"
 #include "tools/convert/json_text.hpp"
-#include "tools/convert/scratch_directory.hpp"
+#include "tools/image/scratch_directory.hpp"
 
 namespace obd::convert {
 namespace {
@@ -60,6 +60,12 @@ std::filesystem::path work_parent(const command_options& command) {
 result<conversion_options> options_of(const convert_command& command, const std::filesystem::path& work,
                                       unsigned cpus) {
     conversion_options options;
+    if (command.file_system == "erofs")
+        return fail(errc::unsupported,
+                    "--fs erofs: not supported (erofs-utils before 1.7 makes a file system of a directory only, which "
+                    "takes root, and of a whole image only, not of a layer)");
+    if (command.file_system != "ext4")
+        return fail(errc::invalid_argument, "--fs " + command.file_system + ": must be ext4");
     if (command.size_gib == 0 || command.size_gib > most_gib)
         return fail(errc::invalid_argument, "--vsize " + std::to_string(command.size_gib) + ": must be 1 to " +
                                                 std::to_string(most_gib) + " GiB");
@@ -82,7 +88,7 @@ result<conversion_options> options_of(const convert_command& command, const std:
 }
 
 result<conversion_report> convert(const convert_command& command, workshop& shop) {
-    TRY(const auto work, scratch_directory::create(work_parent(command.common)));
+    TRY(const auto work, tools::scratch_directory::create(work_parent(command.common)));
     TRY(const auto options, options_of(command, work.path(), shop.threads));
     const auto services = services_for(command.common, shop, work.path());
     TRY(const auto from, open_reader(command.common.source, services));
@@ -99,7 +105,7 @@ int report_failure(const failure& error, std::ostream& err) {
 }
 
 result<std::string> copy(copy_kind kind, const command_options& command, workshop& shop) {
-    TRY(const auto work, scratch_directory::create(work_parent(command)));
+    TRY(const auto work, tools::scratch_directory::create(work_parent(command)));
     const auto services = services_for(command, shop, work.path());
     auto source = command.source, destination = command.destination;
     if (kind == copy_kind::push && !destination.starts_with("docker://")) destination = "docker://" + destination;

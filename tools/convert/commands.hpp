@@ -25,6 +25,7 @@ struct convert_command {
     command_options common;
     std::string platform;
     std::uint64_t size_gib = 64;
+    std::string file_system = "ext4";
     std::string algorithm = "lz4";
     unsigned block_kib = 4;
     unsigned threads = 0;  ///< 0: one for each CPU

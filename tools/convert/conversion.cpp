@@ -2,9 +2,13 @@
 
 #include <spdlog/logger.h>
 
+#include <algorithm>
+#include <atomic>
 #include <future>
+#include <mutex>
 #include <optional>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -13,7 +17,7 @@
 #include "layers/layer_pool.hpp"
 #include "layers/local_blob.hpp"
 #include "tools/convert/json_text.hpp"
-#include "tools/convert/scratch_directory.hpp"
+#include "tools/image/scratch_directory.hpp"
 
 namespace obd::convert {
 namespace {
@@ -21,6 +25,7 @@ namespace {
 constexpr std::string_view artifact_type = "application/vnd.containerd.overlaybd.native.v1+json";
 constexpr std::string_view annotation_prefix = "containerd.io/snapshot/overlaybd/";
 constexpr std::string_view layer_version = "0.1.0";
+constexpr std::size_t most_images_at_once = 4;  // each has a file system in work
 
 bool is_attestation(const rapidjson::Value& entry) {
     const auto* annotations = member(entry, "annotations");
@@ -75,6 +80,14 @@ public:
 
 private:
     result<std::string> convert_index(const descriptor& described, rapidjson::Document& index);
+    /// An image of an index.
+    struct index_job {
+        const rapidjson::Value* entry;
+        descriptor source;
+        std::string platform;
+        descriptor made;
+    };
+    result<void> convert_images(std::vector<index_job>& jobs);
     result<descriptor> convert_one(const descriptor& described, const document& source, const std::string& platform,
                                    image_writer::naming how);
     result<source_image> load(const descriptor& described, const document& source, const std::string& platform);
@@ -91,6 +104,13 @@ private:
     const conversion_services& with_;
     const conversion_options& options_;
     layers::layer_pool pool_;
+    template <typename Change>
+    void count(Change change) {
+        const std::lock_guard lock(counting_);
+        change();
+    }
+
+    std::mutex counting_;
     conversion_report report_;
 };
 
@@ -99,6 +119,7 @@ result<std::string> converter::convert_index(const descriptor& described, rapidj
     rapidjson::Value converted(rapidjson::kArrayType);
     const auto& entries = index["manifests"];
     if (!entries.IsArray()) return fail(errc::corrupt, with_.from.name() + ": an index whose manifests are no array");
+    std::vector<index_job> jobs;
     for (const auto& entry : entries.GetArray()) {
         TRY(const auto found, descriptor_of(entry, with_.from.name()));
         const auto platform = platform_of(entry);
@@ -108,11 +129,16 @@ result<std::string> converter::convert_index(const descriptor& described, rapidj
             continue;
         }
         if (!options_.platform.empty() && platform != options_.platform) continue;
-        TRY(const auto source, with_.from.manifest(found));
-        const auto how = options_.platform.empty() ? image_writer::naming::by_digest : image_writer::naming::named;
-        TRY(const auto made, convert_one(found, source, platform, how));
-        if (how == image_writer::naming::named) return made.digest;
-        rapidjson::Value next(entry, allocator);
+        if (!options_.platform.empty()) {
+            TRY(const auto source, with_.from.manifest(found));
+            TRY(const auto made, convert_one(found, source, platform, image_writer::naming::named));
+            return made.digest;
+        }
+        jobs.push_back({&entry, found, platform, {}});
+    }
+    TRYV(convert_images(jobs));
+    for (const auto& [entry, found, platform, made] : jobs) {
+        rapidjson::Value next(*entry, allocator);
         set_member(next, "mediaType", text_value(made.media_type, allocator), allocator);
         set_member(next, "digest", text_value(made.digest, allocator), allocator);
         set_member(next, "size", rapidjson::Value(made.size.value), allocator);
@@ -132,6 +158,36 @@ result<std::string> converter::convert_index(const descriptor& described, rapidj
     made.digest = sha256_digest(as_bytes(made.bytes));
     TRYV(with_.to.put_manifest(made, image_writer::naming::named));
     return made.digest;
+}
+
+/// Several at a time: unpacking an image's layers, which build upon one another, keeps one CPU busy.
+result<void> converter::convert_images(std::vector<index_job>& jobs) {
+    std::atomic<std::size_t> next{0};
+    std::atomic<bool> failed{false};
+    const auto lane = [&]() -> result<void> {
+        for (auto number = next++; number < jobs.size() && !failed; number = next++) {
+            auto& job = jobs[number];
+            const auto work = [&]() -> result<descriptor> {
+                TRY(const auto source, with_.from.manifest(job.source));
+                return convert_one(job.source, source, job.platform, image_writer::naming::by_digest);
+            };
+            auto made = work();
+            failed = failed || !made;
+            if (!made) return std::move(made).error();
+            job.made = *std::move(made);
+        }
+        return {};
+    };
+    std::vector<std::future<result<void>>> lanes;
+    const auto count = std::min<std::size_t>(jobs.size(), std::max(1u, std::thread::hardware_concurrency()));
+    for (std::size_t i = 0; i < std::min(count, most_images_at_once); ++i)
+        lanes.push_back(std::async(std::launch::async, lane));
+    result<void> all;
+    for (auto& running : lanes) {
+        auto ended = running.get();
+        if (all && !ended) all = std::move(ended);
+    }
+    return all;
 }
 
 result<source_image> converter::load(const descriptor& described, const document& source, const std::string& platform) {
@@ -204,8 +260,10 @@ result<descriptor> converter::build(const source_image& image, std::size_t numbe
         .workers = with_.workers, .pool = pool_, .registry = with_.to.blobs(), .log = with_.log};
     const auto built = build_layer(request, options_.build, services);
     if (!built) return in_context(built.error(), label_of(image, number));
-    ++report_.layers_built;
-    report_.bytes_written += built->size.value;
+    count([&] {
+        ++report_.layers_built;
+        report_.bytes_written += built->size.value;
+    });
     with_.shown.line(image.label + ": " + label_of(image, number) + ": " +
                      human_bytes(image.layers[number].size.value) + " of tar, " + std::to_string(built->members) +
                      " members -> " + human_bytes(built->size.value) + " " + short_digest(built->digest));
@@ -242,7 +300,7 @@ private:
 };
 
 result<std::vector<descriptor>> converter::convert_layers(const source_image& image) {
-    TRY(const auto scratch, scratch_directory::create(options_.build.work_directory));
+    TRY(const auto scratch, tools::scratch_directory::create(options_.build.work_directory));
     std::vector<descriptor> converted;
     layers::image_config below;
     below.repo_blob_url = with_.to.repo_blob_url();
@@ -253,7 +311,7 @@ result<std::vector<descriptor>> converter::convert_layers(const source_image& im
         const auto parent = std::exchange(chain_id, chain_id_of(chain_id, image.diff_ids[number]));
         TRY(auto reused, find_built(chain_id));
         if (reused) {
-            ++report_.layers_reused;
+            count([this] { ++report_.layers_reused; });
             with_.shown.line(image.label + ": " + label_of(image, number) + ": converted before, " +
                              short_digest(reused->digest));
             below.lowers.push_back(with_.to.as_lower(*reused));
@@ -323,7 +381,7 @@ result<descriptor> converter::convert_one(const descriptor& described, const doc
     if (!layers) return in_context(std::move(layers).error(), with_.from.name() + ": image " + image.label);
     TRY(const auto config, put_config(image, *layers));
     TRY(auto made, put_manifest(image, config, *layers, how));
-    ++report_.images;
+    count([this] { ++report_.images; });
     with_.shown.line(image.label + ": " + made.digest);
     return made;
 }

@@ -5,12 +5,9 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
-#include <thread>
 #include <utility>
 
 #include "base/digest.hpp"
@@ -23,6 +20,7 @@
 #include "registry/reference.hpp"
 #include "registry/resolver.hpp"
 #include "tools/convert/json_text.hpp"
+#include "tools/image/event_thread.hpp"
 
 namespace obd::convert {
 namespace {
@@ -32,23 +30,6 @@ using namespace std::chrono_literals;
 // Longer than the target's: no initiator waits, and a registry under load answers late.
 constexpr auto operation_deadline = 120s;
 constexpr std::size_t bounce_bytes = 4 << 20;  // what one ranged request asks for
-
-/// A thread that runs the registry library's event loop.
-class event_thread {
-public:
-    event_thread() : thread_([this] { loop_.run(); }) {}
-    ~event_thread() {
-        guard_.reset();
-        loop_.stop();
-        thread_.join();
-    }
-    asio::any_io_executor executor() { return loop_.get_executor(); }
-
-private:
-    asio::io_context loop_{1};
-    asio::executor_work_guard<asio::io_context::executor_type> guard_ = asio::make_work_guard(loop_);
-    std::thread thread_;
-};
 
 /// Requests to one repository. Its awaitables run on the strand.
 class session {
@@ -163,7 +144,7 @@ private:
 
 class registry_reader final : public image_reader {
 public:
-    registry_reader(std::string name, std::unique_ptr<event_thread> events, std::shared_ptr<session> with)
+    registry_reader(std::string name, std::unique_ptr<tools::event_thread> events, std::shared_ptr<session> with)
         : name_(std::move(name)), events_(std::move(events)), session_(std::move(with)) {}
 
     const std::string& name() const override { return name_; }
@@ -186,7 +167,7 @@ public:
 
 private:
     std::string name_;
-    std::unique_ptr<event_thread> events_;
+    std::unique_ptr<tools::event_thread> events_;
     std::shared_ptr<session> session_;
 };
 
@@ -214,7 +195,7 @@ private:
 
 class registry_writer final : public image_writer {
 public:
-    registry_writer(std::string name, registry::image_reference reference, std::unique_ptr<event_thread> events)
+    registry_writer(std::string name, registry::image_reference reference, std::unique_ptr<tools::event_thread> events)
         : name_(std::move(name)), reference_(std::move(reference)), events_(std::move(events)) {}
     ~registry_writer() override {
         pusher_.reset();
@@ -298,7 +279,7 @@ private:
 
     std::string name_;
     registry::image_reference reference_;
-    std::unique_ptr<event_thread> events_;
+    std::unique_ptr<tools::event_thread> events_;
     std::unique_ptr<registry::client> client_;
     std::unique_ptr<registry::pusher> pusher_;
     std::string url_;
@@ -309,7 +290,7 @@ private:
 result<std::unique_ptr<image_reader>> open_registry_reader(const std::string& reference,
                                                            const store_services& services) {
     TRY(auto parsed, registry::parse_reference(reference));
-    auto events = std::make_unique<event_thread>();
+    auto events = std::make_unique<tools::event_thread>();
     registry::curl_http_options options;
     options.tls.ca = services.ca_file;
     options.user_agent = "overlaybdctl";
@@ -327,7 +308,7 @@ result<std::unique_ptr<image_writer>> open_registry_writer(const std::string& re
         return fail(errc::invalid_argument, reference + ": an image is pushed by a tag, not by its digest");
     auto name = parsed.text();
     auto writer =
-        std::make_unique<registry_writer>(std::move(name), std::move(parsed), std::make_unique<event_thread>());
+        std::make_unique<registry_writer>(std::move(name), std::move(parsed), std::make_unique<tools::event_thread>());
     TRYV(writer->connect(services));
     return std::unique_ptr<image_writer>(std::move(writer));
 }

@@ -9,6 +9,7 @@
 #include "layers/write/host_file.hpp"
 #include "layers/write/writable_image.hpp"
 #include "tools/image/program.hpp"
+#include "tools/image/turbo_apply.hpp"
 
 using namespace obd;
 
@@ -60,6 +61,15 @@ result<void> mkfs_layer(const arguments& given) {
     return closed;
 }
 
+result<void> mkfs_turbo(const arguments& given) {
+    using layers::turbo_upper;
+    TRY(const auto layer,
+        turbo_upper::open({.data = given.data, .index = given.index}, turbo_upper::access::read_write, {}));
+    const auto disk = tools::make_turbo_disk(*layer, nullptr);
+    TRYV(fs::make_ext4(*disk, {}));
+    return layer->flush();
+}
+
 void remove_files(const arguments& given) {
     layers::host_file_system files;
     static_cast<void>(files.remove(given.data));
@@ -67,13 +77,17 @@ void remove_files(const arguments& given) {
 }
 
 result<int> create(const arguments& given) {
-    if (given.turbo_oci) return fail(errc::unsupported, "--turboOCI: not supported yet");
     if (given.gib >= most_gib) return fail(errc::invalid_argument, "vsize " + std::to_string(given.gib) + " GiB");
     if ((given.mkfs || given.raw) && given.gib == 0) {
         return fail(errc::invalid_argument, "vsize 0 (a disk of its own needs a size)");
     }
     if (given.raw) {
         TRYV(make_raw(given));
+    } else if (given.turbo_oci) {
+        TRYV(layers::create_turbo_upper({.paths = {.data = given.data, .index = given.index},
+                                         .virtual_size = {given.gib * bytes_a_gib},
+                                         .uuid = {},
+                                         .parent_uuid = given.parent_uuid}));
     } else {
         TRYV(layers::create_upper({.paths = {.data = given.data, .index = given.index},
                                    .kind = given.sparse ? layers::upper_kind::sparse : layers::upper_kind::append_only,
@@ -82,7 +96,7 @@ result<int> create(const arguments& given) {
                                    .parent_uuid = given.parent_uuid}));
     }
     if (given.mkfs) {
-        auto made = given.raw ? mkfs_raw(given) : mkfs_layer(given);
+        auto made = given.raw ? mkfs_raw(given) : given.turbo_oci ? mkfs_turbo(given) : mkfs_layer(given);
         if (!made) {
             remove_files(given);
             return in_context(std::move(made).error(), "mkfs");
@@ -105,7 +119,8 @@ int main(int argc, char** argv) {
     app.add_flag("-s", given.sparse, "sparse: an image of the disk, instead of a log of the writes");
     app.add_flag("--raw", given.raw, "a plain disk image, no layer; index_file is not made");
     app.add_flag("--mkfs", given.mkfs, "make an ext4 file system on it");
-    app.add_flag("--turboOCI,--fastoci", given.turbo_oci, "for TurboOCI images (not supported yet)");
+    app.add_flag("--turboOCI,--fastoci", given.turbo_oci,
+                 "a TurboOCI layer: file system metadata only (-s plays no part)");
     app.add_flag("--verbose", given.verbose, "say more on stderr");
     app.footer("Exit status: 0 made, 255 failed, 100 and above wrong usage. See overlaybd-create(1).");
     return tools::run_tool(app, argc, argv, [&] { return create(given); });

@@ -80,11 +80,37 @@ void add_header(inspected_part& part, const layers::lsmt::header_fields& header)
     add(part, "message", header.user_tag);
 }
 
+/// The tar that a TurboOCI layer is over, which is not at hand: of any size, never read.
+class unknown_target final : public blob_source {
+public:
+    std::string_view name() const noexcept override { return "target"; }
+    byte_count size() const noexcept override { return {std::uint64_t{1} << 62}; }
+    attempt try_read(byte_offset, mutable_bytes) noexcept override { return attempt::would_block; }
+    asio::awaitable<result<void>> read(byte_offset, mutable_bytes) override {
+        co_return fail(errc::unsupported, "the target of a TurboOCI layer");
+    }
+    bool discard_cached(byte_offset, byte_count) noexcept override { return false; }
+    void prefetch(byte_offset, byte_count) noexcept override {}
+};
+
+/// Nothing in a TurboOCI layer says that it is one; it makes no sense as another.
+result<std::shared_ptr<const layers::lsmt::layer>> open_any(const std::shared_ptr<blob_source>& source, bool& turbo) {
+    auto layer = run_blocking(layers::lsmt::layer::open(source));
+    if (layer || !layer.error().is(errc::corrupt)) return layer;
+    auto over = run_blocking(layers::lsmt::layer::open_turbo(source, std::make_shared<unknown_target>()));
+    turbo = over.has_value();
+    return turbo ? over : layer;
+}
+
 result<void> inspect_read_only(std::shared_ptr<blob_source> source, const inspect_options& options, inspection& into) {
-    TRY(const auto layer, run_blocking(layers::lsmt::layer::open(source)));
+    bool turbo = false;
+    TRY(const auto layer, open_any(source, turbo));
     const auto& trailer = layer->trailer();
     inspected_part part{.what = "lsmt", .fields = {}};
-    add(part, "kind", layer->header().has(flags::sealed) ? "committed" : "sealed in place");
+    add(part, "kind",
+        turbo                                ? "committed, TurboOCI"
+        : layer->header().has(flags::sealed) ? "committed"
+                                             : "sealed in place");
     add(part, "sparse", yes_or_no(trailer.has(flags::sparse)));
     add_header(part, trailer);
     add(part, "index_offset", trailer.index_offset);

@@ -22,13 +22,13 @@ public:
 
 }  // namespace
 
-result<opened_stack> open_stack(const std::filesystem::path& path, layers::image_services services) {
-    TRY(auto config, layers::load_image_config(path));
+result<opened_stack> open_stack(layers::image_config config, const std::string& where,
+                                layers::image_services services) {
     const auto upper = config.upper;
     config.result_file.clear();  // that tells whether a device started
     if (!upper.writable()) config.upper = {.index = "-", .data = "-", .target = {}, .gzip_index = {}};
     if (config.lowers.empty() && !upper.writable()) {
-        return fail(errc::invalid_argument, path.string() + ": neither lowers nor a writable upper");
+        return fail(errc::invalid_argument, where + ": neither lowers nor a writable upper");
     }
     stack_taker taker;
     services.uppers = &taker;

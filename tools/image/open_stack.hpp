@@ -16,7 +16,7 @@ struct opened_stack {
     std::shared_ptr<layers::upper> top;  ///< null when the config names no upper; opened read-only
 };
 
-/// Opens what the config names, read-only. Blocks.
-result<opened_stack> open_stack(const std::filesystem::path& config, layers::image_services services);
+/// Opens what the config names, read-only. `where` is the config's name in messages. Blocks.
+result<opened_stack> open_stack(layers::image_config config, const std::string& where, layers::image_services services);
 
 }  // namespace obd::tools

@@ -6,6 +6,7 @@
 #include "layers/write/commit.hpp"
 #include "tools/image/open_stack.hpp"
 #include "tools/image/program.hpp"
+#include "tools/image/registry_access.hpp"
 #include "tools/image/wrapping.hpp"
 
 using namespace obd;
@@ -16,9 +17,7 @@ struct arguments {
     std::string config;
     std::string output;
     std::string service_config;
-    std::string upload;
-    std::string unused;  // belongs to --upload
-    std::uint64_t upload_kib = 262144;
+    tools::upload_arguments upload;
     tools::compression_arguments compression;
     unsigned threads = 1;
     bool compress = true;
@@ -28,7 +27,9 @@ struct arguments {
 };
 
 result<int> merge(const arguments& given) {
-    if (!given.upload.empty()) return fail(errc::unsupported, "--upload: not supported yet");
+    if (!given.upload.url.empty()) {
+        TRYV(tools::parse_upload_url(given.upload.url));
+    }
     if (given.output.empty()) return fail(errc::invalid_argument, "an output file is needed");
     layers::layer_wrapping wrapping;
     if (given.compress) {
@@ -38,7 +39,11 @@ result<int> merge(const arguments& given) {
     wrapping.tar = given.tar;
     tools::tool_services services(given.verbose ? tools::tool_services::verbosity::verbose
                                                 : tools::tool_services::verbosity::quiet);
-    TRY(const auto stack, tools::open_stack(given.config, services.get()));
+    TRY(auto config, layers::load_image_config(given.config));
+    TRY(const auto registry, tools::connect_registry(config, given.service_config, services));
+    auto with = services.get();
+    if (registry) with.registry = &registry->blobs();
+    TRY(const auto stack, tools::open_stack(std::move(config), given.config, with));
     layers::layer_description description;
     description.virtual_size = stack.top ? stack.top->identity().virtual_size : stack.lowers->size();
     if (!stack.lowers->layers().empty()) {
@@ -50,7 +55,11 @@ result<int> merge(const arguments& given) {
     TRY(const auto totals, layers::commit_layer(*source, description, wrapping, file));
     TRYV(file.finish());
     tools::warn_of_oversized(totals.zfile.oversized_blocks, given.output);
-    std::fputs("\n", stderr);  // where overlaybd prints the digest of an upload
+    std::string digest;  // of an upload; without one overlaybd prints an empty line
+    if (!given.upload.url.empty()) {
+        TRY(digest, tools::upload_file(given.output, given.upload, services.workers(), services.log()));
+    }
+    std::fprintf(stderr, "%s\n", digest.c_str());
     return 0;
 }
 
@@ -72,14 +81,8 @@ int main(int argc, char** argv) {
     app.add_option("--compress_threads", given.threads, "threads that compress; the output is the same")
         ->check(CLI::Range(1, 256))
         ->capture_default_str();
-    app.add_option("--service_config_path", given.service_config, "accepted; local layers need none")
-        ->type_name("FILE")
-        ->check(CLI::ExistingFile);
-    app.add_option("--upload", given.upload, "registry URL to send the layer to (not supported yet)");
-    app.add_option("--upload_bs", given.upload_kib, "with --upload: KiB a request");
-    app.add_option("--cred_file_path", given.unused, "with --upload: credentials");
-    app.add_option("--tls_key_path", given.unused, "with --upload: client key");
-    app.add_option("--tls_cert_path", given.unused, "with --upload: client certificate");
+    tools::add_service_config(app, given.service_config);
+    given.upload.add_to(app);
     app.add_flag("--verbose", given.verbose, "say more on stderr");
     app.footer("Exit status: 0 done, 255 failed, 100 and above wrong usage. See overlaybd-merge(1).");
     return tools::run_tool(app, argc, argv, [&] { return merge(given); });

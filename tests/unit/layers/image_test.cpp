@@ -345,7 +345,7 @@ TEST_CASE("configs that can't be opened are refused with the reason, which the r
         {"target file", [](auto& c) { c.lowers[0].target_file = "/nowhere/t"; }, errc::not_found,
          "target: open /nowhere/t"},
         {"target digest", [](auto& c) { c.lowers[0].target_digest = "t"; }, errc::unsupported, "target: layer t"},
-        {"gzip index", [](auto& c) { c.lowers[0].gzip_index = "t"; }, errc::unsupported, "lowers[0].gzipIndex"},
+        {"gzip index", [](auto& c) { c.lowers[0].gzip_index = "t"; }, errc::invalid_argument, "lowers[0].gzipIndex"},
         {"upper target", [](auto& c) { c.upper.target = "t"; }, errc::unsupported, "upper.target"},
         {"trace", [](auto& c) { c.record_trace_path = "t"; }, errc::unsupported, "recordTracePath"},
         {"both",

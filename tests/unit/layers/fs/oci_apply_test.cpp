@@ -244,6 +244,47 @@ TEST_CASE("everything that a tar member can say arrives") {
     });
 }
 
+TEST_CASE("ACLs given as text become attributes, and the mask the group's bits") {
+    ext4_image image;
+    const std::string access = "user::rw-,user:lisa:r--:1000,group::r--,group:staff:rwx:50,mask::rw-,other::---";
+    const auto layer = tar_builder()
+                           .add({.name = "acl", .mode = 0640, .pax = {{"SCHILY.acl.access", access}}})
+                           .add({.name = "dir",
+                                 .type = '5',
+                                 .mode = 0755,
+                                 .pax = {{"SCHILY.acl.default", "user::rwx,group::r-x,other::r-x"}}})
+                           .add({.name = "plain", .pax = {{"SCHILY.acl.access", "user::rw-,group::r--,other::r--"}}})
+                           .add({.name = "nobody",
+                                 .pax = {{"SCHILY.acl.access",
+                                          "user::rw-,user:nobody-knows:rwx,group::r--,"
+                                          "mask::rwx,other::r--"}}})
+                           .finish();
+    image.apply(layer).value();
+    REQUIRE(image.complaints() == "");
+    image.change([&](ext4_volume& volume) {
+        const auto xattrs = [&](const std::string& name) {
+            return volume.xattrs(volume.find(root_inode, name).value()->inode).value();
+        };
+        const auto hex = [](const std::string& value) { return to_hex(as_bytes(value)); };
+        CHECK(hex(xattrs("acl")["system.posix_acl_access"]) ==
+              "02000000"
+              "01000600ffffffff"
+              "02000400e8030000"
+              "04000400ffffffff"
+              "0800070032000000"
+              "10000600ffffffff"
+              "20000000ffffffff");
+        CHECK(volume.status(volume.find(root_inode, "acl").value()->inode).value().attrs.permissions == 0660);
+        CHECK(hex(xattrs("dir")["system.posix_acl_default"]) ==
+              "02000000"
+              "01000700ffffffff"
+              "04000500ffffffff"
+              "20000500ffffffff");
+        CHECK(xattrs("plain").empty());
+        CHECK(xattrs("nobody").empty());
+    });
+}
+
 TEST_CASE("layers made by GNU tar: sparse, long names, hard links, compressed") {
     scratch_directory work;
     const auto root = (work / "root").string();

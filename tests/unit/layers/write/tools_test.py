@@ -70,7 +70,6 @@ class tools(unittest.TestCase):
         self.assertFalse(os.path.exists("i2"))
         self.fails("create", "d3", "i3", 2, "-u", "x", saying="parent uuid")
         self.fails("create", "no/d", "no/i", 2, saying="not found")
-        self.fails("create", "d4", "i4", 2, "--turboOCI", saying="not supported yet")
         self.assertGreaterEqual(run("create", "d5")[0], 100)
         self.assertGreaterEqual(run("create", "d5", "i5", "-3")[0], 100)
         self.assertEqual(run("create", "--help")[0], 0)
@@ -118,7 +117,7 @@ class tools(unittest.TestCase):
         self.fails("commit", "d", "i", "other", "--uuid", "x", saying="uuid")
         self.fails("commit", "d", "i", "other", "-z", "--bs", 5, saying="--bs 5")
         self.fails("commit", "d", "i", "other", "-z", "--algorithm", "gzip", saying="gzip")
-        self.fails("commit", "d", "i", "other", "--upload", "http://localhost/", saying="not supported yet")
+        self.fails("commit", "d", "i", "other", "--upload", "http://localhost/", saying="no upload URL")
         self.fails("commit", "d", "i", saying="commit file")
         self.assertEqual(sorted(os.listdir()), ["d", "i", "layer"])
 

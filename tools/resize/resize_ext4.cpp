@@ -1,8 +1,6 @@
-#include "tools/resize/grow.hpp"
+#include "tools/resize/resize_ext4.hpp"
 
 #include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,8 +11,7 @@
 
 #include "layers/fs/sync_disk.hpp"
 #include "layers/write/blocking.hpp"
-
-extern char** environ;
+#include "tools/image/run_program.hpp"
 
 namespace obd::tools {
 namespace {
@@ -84,38 +81,16 @@ result<void> copy_out(block_device& device, fs::sync_disk& disk, const scratch_f
     });
 }
 
-/// Runs one of e2fsprogs; its output goes to ours.
-result<int> run_program(const std::vector<std::string>& words) {
-    std::vector<char*> arguments;
-    for (const auto& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
-    arguments.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-    pid_t child = 0;
-    int error = ENOENT;
-    for (const char* folder : {"/usr/sbin/", "/sbin/", "/usr/bin/"}) {
-        error = ::posix_spawn(&child, (folder + words[0]).c_str(), &actions, nullptr, arguments.data(), environ);
-        if (error != ENOENT) break;
-    }
-    posix_spawn_file_actions_destroy(&actions);
-    if (error == ENOENT) return fail(errc::not_found, words[0] + ": not installed (package e2fsprogs)");
-    if (error != 0) return fail_errno(words[0], error);
-    int status = 0;
-    while (::waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return fail_errno(words[0]);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
-
 /// Writes what differs. What the tools freed is a hole in the file or old bytes: no matter.
-result<void> copy_back(fs::sync_disk& disk, const scratch_file& from) {
+result<void> copy_back(fs::sync_disk& disk, const scratch_file& from, byte_count wanted) {
     std::vector<std::byte> now(step_bytes), before(step_bytes);
-    const auto size = disk.size().value;
+    const auto size = wanted.value;
     for (std::uint64_t at = 0; at < size;) {
         const auto data = ::lseek(from.descriptor(), static_cast<off_t>(at), SEEK_DATA);
         if (data < 0 && errno == ENXIO) break;
         if (data < 0) return fail_errno(from.path());
         at = align_down(static_cast<std::uint64_t>(data), compare_bytes);
+        if (at >= size) break;
         const auto count = std::min(step_bytes, size - at);
         if (::pread(from.descriptor(), now.data(), count, static_cast<off_t>(at)) != static_cast<ssize_t>(count))
             return fail_errno(from.path());
@@ -132,15 +107,20 @@ result<void> copy_back(fs::sync_disk& disk, const scratch_file& from) {
 
 }  // namespace
 
-result<void> grow_ext4(block_device& device, const std::filesystem::path& scratch) {
+result<void> resize_ext4(block_device& device, byte_count wanted, const std::filesystem::path& scratch) {
+    const auto size = device.geometry().size;
+    ASSERT(wanted <= size);
     const auto disk = fs::make_device_disk(device);
-    TRY(const auto file, scratch_file::create(scratch, device.geometry().size));
+    TRY(const auto file, scratch_file::create(scratch, size));
     TRYV(copy_out(device, *disk, file));
-    TRY(const auto checked, run_program({"e2fsck", "-f", "-p", file.path()}));
+    TRY(const auto checked, run_program({"e2fsck", "-f", "-p", file.path()}, "e2fsprogs"));
     if (checked > 1) return fail(errc::corrupt, "the file system needs a repair that e2fsck does not do by itself");
-    TRY(const auto resized, run_program({"resize2fs", "-p", file.path()}));
+    const auto kib = std::to_string(wanted.value / 1024) + "K";
+    TRY(const auto resized, run_program({"resize2fs", "-p", file.path(), kib}, "e2fsprogs"));
+    if (resized != 0 && wanted < size)
+        return fail(errc::out_of_space, "the file system's contents do not fit into " + kib + " (see resize2fs above)");
     if (resized != 0) return fail(errc::io_error, "resize2fs failed with status " + std::to_string(resized));
-    return copy_back(*disk, file);
+    return copy_back(*disk, file, wanted);
 }
 
 }  // namespace obd::tools

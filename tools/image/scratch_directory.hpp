@@ -6,7 +6,7 @@
 
 #include "base/result.hpp"
 
-namespace obd::convert {
+namespace obd::tools {
 
 /// Removed with all that is in it.
 class scratch_directory {
@@ -24,4 +24,4 @@ private:
     std::filesystem::path path_;
 };
 
-}  // namespace obd::convert
+}  // namespace obd::tools

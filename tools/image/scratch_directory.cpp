@@ -1,13 +1,13 @@
-#include "tools/convert/scratch_directory.hpp"
+#include "tools/image/scratch_directory.hpp"
 
 #include <cstdlib>
 #include <string>
 #include <system_error>
 
-namespace obd::convert {
+namespace obd::tools {
 
 result<scratch_directory> scratch_directory::create(const std::filesystem::path& parent) {
-    auto name = (parent / "overlaybd-convert-XXXXXX").string();
+    auto name = (parent / "overlaybd-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) return fail_errno("a temporary directory in " + parent.string());
     return scratch_directory(std::filesystem::path(name));
 }
@@ -18,4 +18,4 @@ scratch_directory::~scratch_directory() {
     std::filesystem::remove_all(path_, ignored);
 }
 
-}  // namespace obd::convert
+}  // namespace obd::tools
