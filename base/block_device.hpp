@@ -26,11 +26,19 @@ enum class durability {
 struct device_geometry {
     byte_count size;  ///< a multiple of logical_block_bytes
     std::uint32_t logical_block_bytes = 512;
-    std::uint32_t physical_block_bytes = 4096;
+    std::uint32_t physical_block_bytes = 512;  ///< written whole without a look at what lies beside it
     access_mode access = access_mode::read_only;
     std::uint32_t discard_granularity_bytes = 0;  ///< 0: discard is not supported
     std::uint32_t max_atomic_write_bytes = 0;     ///< 0: only single logical blocks are all or nothing after a crash
     std::uint32_t optimal_transfer_bytes = 0;     ///< 0: none reported
+    std::uint32_t preferred_granularity_bytes = 4096;  ///< whole, aligned multiples of it cost least
+    bool erasable = false;                             ///< erase() works
+};
+
+/// What a device that allocates as it is written to occupies.
+struct device_usage {
+    byte_count used;
+    std::optional<byte_count> available = {};  ///< what a quota leaves; nothing: only the host's storage limits it
 };
 
 /// One stretch of a device, for GET LBA STATUS and for copying only what is there.
@@ -62,6 +70,9 @@ public:
 
     virtual device_geometry geometry() const noexcept = 0;
 
+    /// Nothing for a device that occupies none of its own. Never blocks.
+    virtual std::optional<device_usage> usage() const noexcept { return std::nullopt; }
+
     /// The hot path: completes the read in place if nothing has to be waited for. Never blocks, never allocates.
     virtual attempt try_read(byte_offset offset, mutable_bytes out) noexcept = 0;
     virtual asio::awaitable<result<void>> read(byte_offset offset, mutable_bytes out) = 0;
@@ -82,6 +93,10 @@ public:
                                                                                  durability when) = 0;
     /// The range reads as zeros afterwards, also after a re-open, and occupies no space where that can be.
     virtual asio::awaitable<result<void>> discard(byte_offset offset, byte_count count) = 0;
+    /// As a discard of the whole device, and what was written to it before is gone from the device's own storage: its
+    /// files hold none of it any more. What the device only shares with others, as the layers of an image, stays where
+    /// it is, hidden. On stable storage when it completes; after a failure anything may have been discarded.
+    virtual asio::awaitable<result<void>> erase() { co_return fail(errc::unsupported, "this device cannot be erased"); }
     /// All writes and discards that completed before this call are on stable storage when it completes.
     virtual asio::awaitable<result<void>> flush() = 0;
 

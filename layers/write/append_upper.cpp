@@ -173,6 +173,17 @@ result<void> append_upper::flush() {
     return {};
 }
 
+/// The log keeps its length, so that nothing in the journal points behind its end; its old content becomes a hole. The
+/// journal must say first that nobody refers to that any more.
+result<void> append_upper::erase() {
+    TRYV(upper::erase());
+    const auto begin = to_bytes(sector{lsmt::first_data_sector});
+    const auto end = to_bytes(sector{tail_.load()});
+    if (end.value <= begin.value) return {};
+    TRYV(data_->punch_hole(begin, {end.value - begin.value}));
+    return sync(*data_);
+}
+
 result<void> append_upper::resize(byte_count virtual_size) {
     const std::lock_guard one_at_a_time(flush_mutex_);
     upper_files files{.data = data_, .index = journal_, .identity = identity_};

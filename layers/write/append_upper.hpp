@@ -27,6 +27,7 @@ public:
     result<void> write(sector start, const_bytes bytes) override;
     result<void> zero(sector_range range) override;
     result<void> flush() override;
+    result<void> erase() override;
     bool wants_flush() const noexcept override;
 
     result<void> resize(byte_count virtual_size) override;

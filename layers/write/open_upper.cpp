@@ -12,6 +12,11 @@ upper_paths upper_paths_in(const std::filesystem::path& directory) {
     return {.data = directory / "writable_data", .index = directory / "writable_index"};
 }
 
+result<void> upper::erase() {
+    TRYV(zero({.start = {0}, .length = identity_.virtual_size.value / sector_bytes}));
+    return flush();
+}
+
 result<void> create_upper(const create_upper_options& options) {
     host_file_system files;
     return create_upper_in(files, options);

@@ -71,10 +71,14 @@ public:
     /// The range reads as zeros and hides what lies below.
     virtual result<void> zero(sector_range range) = 0;
     virtual result<void> flush() = 0;
+    /// As zero() of the whole disk and flush(); afterwards the files hold nothing that was written before. REQUIRES:
+    /// nobody writes.
+    virtual result<void> erase();
     /// True when so much awaits a flush that one should be started.
     virtual bool wants_flush() const noexcept = 0;
 
-    /// Grows the disk, durably.
+    /// Grows the disk, durably. Shrinks it too, but only a layer that no device stands on: what lies behind the new
+    /// end stays in the index and is of no meaning.
     virtual result<void> resize(byte_count virtual_size) = 0;
     /// Flushes and makes the data file a read-only layer, durably. REQUIRES: nobody writes.
     virtual result<void> seal() = 0;

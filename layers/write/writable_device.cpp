@@ -64,8 +64,20 @@ device_geometry writable_device::geometry() const noexcept {
     shape.size = {size_bytes_.load()};
     shape.access = access_mode::read_write;
     shape.discard_granularity_bytes = unit_bytes_.load();
+    shape.physical_block_bytes = std::max(unit_bytes_.load(), shape.logical_block_bytes);
+    shape.preferred_granularity_bytes = std::max(shape.preferred_granularity_bytes, shape.physical_block_bytes);
+    shape.erasable = true;
     shape.max_atomic_write_bytes = atomic_bytes_.load();
     return shape;
+}
+
+std::optional<device_usage> writable_device::usage() const noexcept {
+    const auto now = current();
+    const auto files = now.top->usage();
+    const auto quota = now.top->quota();
+    device_usage all{.used = files.data + files.index};
+    if (quota.value != 0) all.available = byte_count{quota.value - std::min(quota.value, all.used.value)};
+    return all;
 }
 
 result<void> writable_device::check_range(byte_offset offset, std::uint64_t count) const {
@@ -368,6 +380,15 @@ asio::awaitable<result<void>> writable_device::discard(byte_offset offset, byte_
     CO_TRYV(co_await services_.workers.run(std::move(work)));
     if (now_.top->wants_flush()) flush_in_background();
     co_return result<void>{};
+}
+
+asio::awaitable<result<void>> writable_device::erase() {
+    const auto pass = co_await writes_.enter();
+    CO_TRYV(check_range({0}, 0));
+    const sector_range all{.start = {0}, .length = size_bytes_.load() / sector_bytes};
+    const auto lock = co_await ranges_.lock(all, range_lock::mode::exclusive);
+    auto work = [top = now_.top] { return top->erase(); };
+    co_return co_await services_.workers.run(std::move(work));
 }
 
 asio::awaitable<result<void>> writable_device::flush() {

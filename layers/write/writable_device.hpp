@@ -27,6 +27,7 @@ public:
     ~writable_device() override;
 
     device_geometry geometry() const noexcept override;
+    std::optional<device_usage> usage() const noexcept override;
     attempt try_read(byte_offset offset, mutable_bytes out) noexcept override;
     asio::awaitable<result<void>> read(byte_offset offset, mutable_bytes out) override;
     attempt try_write(byte_offset offset, const_bytes data) noexcept override;
@@ -35,6 +36,7 @@ public:
     asio::awaitable<result<std::optional<miscompare>>> compare_and_write(byte_offset offset, const_bytes expected,
                                                                          const_bytes data, durability when) override;
     asio::awaitable<result<void>> discard(byte_offset offset, byte_count count) override;
+    asio::awaitable<result<void>> erase() override;
     asio::awaitable<result<void>> flush() override;
     asio::awaitable<result<std::vector<device_extent>>> extents(byte_offset offset, byte_count count,
                                                                 std::size_t limit) override;

@@ -95,7 +95,7 @@ done write_same(const device_work& work) {
     co_return operation_result{};
 }
 
-// SBC-4 §5.33: as one step for each logical block range; compare_and_write makes it so against concurrent writes.
+// SBC-3 §5.5: as one step for each logical block range; compare_and_write makes it so against concurrent writes.
 done or_write(const device_work& work) {
     const auto& operation = *work.operation;
     auto before = work.buffers->get(work.data_out.size());
@@ -160,6 +160,13 @@ done copy(const device_work& work) {
     co_return operation_result{};
 }
 
+done erase(const device_work& work) {
+    CO_TRYV(co_await work.device->erase());
+    const auto& lease = work.operation->lease;
+    if (lease != nullptr) lease->succeeded();
+    co_return operation_result{};
+}
+
 }  // namespace
 
 asio::awaitable<result<scsi::operation_result>> run_operation(const device_work& work) {
@@ -192,6 +199,8 @@ asio::awaitable<result<scsi::operation_result>> run_operation(const device_work&
             return extents(work);
         case operation_kind::copy:
             return copy(work);
+        case operation_kind::erase:
+            return erase(work);
     }
     ASSERT(!"an operation of no known kind");
 }

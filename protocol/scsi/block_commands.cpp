@@ -93,6 +93,7 @@ answer pre_fetch(const request& asked, const block_range& range) {
     if (whole.count == 0) return good();
     auto work = operation_on(asked, operation_kind::prefetch, whole);
     work.immediate = asked.bit(1, 1);
+    work.early = status::condition_met;
     return work;
 }
 

@@ -25,6 +25,13 @@ inline std::uint64_t max_atomic_blocks(const device_geometry& geometry) {
     return std::min<std::uint64_t>(bytes / geometry.logical_block_bytes, max_transfer_blocks(geometry));
 }
 
+/// THRESHOLD EXPONENT of VPD page B2h: provisioning is counted in sets of 2^11 blocks, 1 MiB where they have 512 bytes.
+inline constexpr std::uint8_t threshold_exponent = 11;
+
+inline std::uint64_t threshold_set_bytes(const device_geometry& geometry) {
+    return std::uint64_t{geometry.logical_block_bytes} << threshold_exponent;
+}
+
 /// MAXIMUM WRITE SAME LENGTH.
 inline std::uint64_t max_write_same_blocks(const device_geometry& geometry) {
     return max_write_same_bytes / geometry.logical_block_bytes;

@@ -28,7 +28,7 @@ inline bool disagrees_on_data(const request& asked, std::uint32_t data_out_bytes
     return asked.what.expected_data_out != 0 && asked.what.expected_data_out != data_out_bytes;
 }
 
-/// A count of zero means up to the last block (SBC-3 §5.8, §5.26, §5.43).
+/// A count of zero means up to the last block (SBC-3 §5.8, §5.26).
 inline block_range up_to_end(const request& asked, block_range range) {
     if (range.count == 0 && range.first < asked.blocks()) range.count = asked.blocks() - range.first;
     return range;

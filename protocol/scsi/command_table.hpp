@@ -38,7 +38,7 @@ enum class access : std::uint8_t {
 };
 
 /// Whether a unit has the command at all.
-enum class needs : std::uint8_t { nothing, discard };
+enum class needs : std::uint8_t { nothing, discard, erase };
 
 /// How long it takes, for the command timeouts descriptor (SPC-4 §6.35.4).
 enum class duration : std::uint8_t { moment, media, long_media };

@@ -1,5 +1,5 @@
 // VPD page 83h, Device Identification, and page 88h, SCSI Ports: by what names a unit, its port and its target go.
-// SPC-4 §7.8.6 and §7.8.15.
+// SPC-4 §7.8.6 and §7.8.14.
 #include <array>
 #include <cstdio>
 
@@ -71,19 +71,25 @@ std::vector<std::byte> unit_designator(const identity& id, std::uint8_t type) {
     return std::move(out).finish();
 }
 
+/// Of the target port and the target: all that a well-known logical unit has to name.
+std::vector<std::byte> target_identification(const target_port& port) {
+    byte_writer out;
+    put_port_number(out, designator::relative_target_port, port.relative_port);
+    put_port_number(out, designator::target_port_group, port.port_group);
+    put_designator(out, association::target_port, designator::scsi_name_string, name_string(port_name(port)));
+    put_designator(out, association::target_device, designator::scsi_name_string, name_string(port.name));
+    return std::move(out).finish();
+}
+
 std::vector<std::byte> device_identification(const request& asked) {
     const auto& id = asked.unit.id;
-    const auto& port = asked.nexus.to;
     byte_writer out;
     for (const auto type :
          {designator::naa, designator::eui_64, designator::t10_vendor, designator::scsi_name_string}) {
         const auto value = unit_designator(id, type);
         if (!value.empty()) put_designator(out, association::unit, type, value);
     }
-    put_port_number(out, designator::relative_target_port, port.relative_port);
-    put_port_number(out, designator::target_port_group, port.port_group);
-    put_designator(out, association::target_port, designator::scsi_name_string, name_string(port_name(port)));
-    put_designator(out, association::target_device, designator::scsi_name_string, name_string(port.name));
+    out.put(target_identification(asked.nexus.to));
     return std::move(out).finish();
 }
 

@@ -10,6 +10,8 @@ namespace obd::scsi {
 
 namespace {
 
+/// INVALID MESSAGE ERROR: a task with the ACA attribute needs an ACA condition, and there is none (NORMACA = 0).
+constexpr sense invalid_message{.key = sense_key::illegal_request, .asc = 0x49, .ascq = 0x00};
 constexpr sense medium_not_present{.key = sense_key::not_ready, .asc = 0x3a, .ascq = 0x00};
 
 /// SAM-5 §5.14: these are processed as if no unit attention waited, and leave it waiting (REQUEST SENSE takes it
@@ -75,6 +77,23 @@ void nexus_core::commands_cleared() {
     if (attached_) add(attentions::commands_cleared);
 }
 
+std::optional<waiting_attention> nexus_core::pending_attention() const {
+    const std::scoped_lock hold(unit->lock_);
+    const auto& waiting = attentions_.waiting();
+    if (waiting.empty()) return {};
+    return waiting_attention{.first = waiting.front().as_sense(), .more = waiting.size() > 1};
+}
+
+void nexus_core::nexus_reset() {
+    const std::scoped_lock hold(unit->lock_);
+    if (!attached_) return;
+    if (unit->reserved_by_ == this) unit->reserved_by_ = nullptr;
+    prevents_removal_ = false;
+    copies_.clear();
+    add(attentions::nexus_loss);
+    unit->update_hurdles();
+}
+
 completed nexus_core::check_condition(const sense& what) const {
     return scsi::check_condition(what, unit->format());
 }
@@ -97,6 +116,11 @@ std::optional<decision> nexus_core::obstacle(const command& what, const command_
     if ((hurdles & unit_core::reserved) != 0 && unit->conflicts(*this, access_of(*spec, what.cdb), spec->code)) {
         return completed{.code = status::reservation_conflict};
     }
+    if ((hurdles & unit_core::unsanitized) != 0 && !passes_sanitize(spec->code)) {
+        const auto condition = unit->sanitize_condition();
+        const bool may_repeat = spec->code == opcode::sanitize && condition && condition->key != sense_key::not_ready;
+        if (condition && !may_repeat) return check_condition(*condition);
+    }
     if ((hurdles & unit_core::no_medium) != 0 && needs_medium(*spec)) return check_condition(medium_not_present);
     return {};
 }
@@ -105,23 +129,23 @@ decision nexus_core::begin(const command& what) {
     ASSERT(what.cdb.size() >= 16);
     const auto* spec = find_command(what.cdb);
     if (auto stop = obstacle(what, spec)) return std::move(*stop);
+    if (what.attribute == task_attribute::aca) return check_condition(invalid_message);
     if (spec == nullptr) return check_condition(unknown_command(what.cdb));
 
     const request asked{
         .unit = *unit, .nexus = *this, .what = what, .spec = *spec, .geometry = unit->device->geometry()};
-    if (spec->feature == needs::discard && !asked.thin()) return check_condition(senses::invalid_operation_code);
+    if (!asked.has(spec->feature)) return check_condition(senses::invalid_operation_code);
     if (const auto unknown = unknown_bit(*spec, what.cdb)) {
         auto refused = senses::invalid_field_in_cdb;
         refused.pointer = unknown;
         return check_condition(refused);
     }
-    if (spec->medium == access::writes) {
-        if (asked.geometry.access == access_mode::read_only) return check_condition(senses::write_protected);
-        if (unit->software_write_protect.load(std::memory_order_relaxed)) {
-            return check_condition(senses::software_write_protected);
-        }
-    }
     auto said = spec->plan(asked);
+    // What is wrong with the command itself goes first, and one that would write nothing is no offence.
+    const bool would_write = std::holds_alternative<operation>(said) || std::holds_alternative<wants_parameters>(said);
+    if (spec->medium == access::writes && would_write) {
+        if (const auto refused = unit->write_protection()) return check_condition(*refused);
+    }
     if (auto* work = std::get_if<operation>(&said)) {
         count(*work, asked.block_bytes());
         return std::move(*work);
@@ -158,11 +182,23 @@ void nexus_core::count(const operation& work, std::uint32_t block_bytes) noexcep
     }
 }
 
+void nexus_core::took(const operation& work, std::chrono::microseconds time) noexcept {
+    const auto us = static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0));
+    if (work.kind == operation_kind::read) {
+        bump(read_us_, us);
+    } else if (work.data_out_bytes != 0) {
+        bump(write_us_, us);
+    }
+}
+
 unit_statistics nexus_core::statistics() const {
+    constexpr std::uint64_t us_per_interval = 100;
     return {.read_commands = read_commands_.load(std::memory_order_relaxed),
             .write_commands = write_commands_.load(std::memory_order_relaxed),
             .blocks_received = blocks_received_.load(std::memory_order_relaxed),
-            .blocks_transmitted = blocks_transmitted_.load(std::memory_order_relaxed)};
+            .blocks_transmitted = blocks_transmitted_.load(std::memory_order_relaxed),
+            .read_intervals = read_us_.load(std::memory_order_relaxed) / us_per_interval,
+            .write_intervals = write_us_.load(std::memory_order_relaxed) / us_per_interval};
 }
 
 std::shared_ptr<unit_core> nexus_core::find_unit(std::uint8_t designator_type, const_bytes designator) const {

@@ -16,6 +16,8 @@
 // `task.unit` keeps the unit and its device alive while the task runs, also after the LUN was removed.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -53,6 +55,12 @@ struct unit_options {
     std::function<result<void>(const persistent_state&)> persist;
 };
 
+/// The unit attention that a nexus's next command would report.
+struct waiting_attention {
+    sense first;
+    bool more = false;  ///< others wait behind it
+};
+
 class unit_nexus;
 class i_t_nexus;
 class unit_core;       // unit_core.hpp: what a unit's nexuses share
@@ -73,7 +81,7 @@ public:
     /// The device grew: CAPACITY DATA HAS CHANGED (2Ah/09h) to every nexus.
     void capacity_changed();
     /// Releases RESERVE(6), forgets PREVENT, restores saved mode pages, raises the unit attention. The caller has
-    /// aborted the tasks. Persistent reservations stay (SPC-4 §5.12.1).
+    /// aborted the tasks. Persistent reservations stay (SPC-4 §5.13.1).
     void reset(reset_kind kind);
     persistent_state state() const;
 
@@ -96,6 +104,9 @@ public:
     virtual decision parameters(const command& what, const_bytes list) = 0;
     /// The status of an operation that ran on the device without a failure.
     virtual completed finish(const operation& done, const command& what, const operation_result& found) = 0;
+    /// How long an operation had to wait for its device; one that was done in place need not be told. By the session's
+    /// thread.
+    virtual void took(const operation&, std::chrono::microseconds) noexcept {}
 
     /// CHECK CONDITION in the format that the unit's control mode page asks for.
     virtual completed check_condition(const sense& what) const = 0;
@@ -105,6 +116,12 @@ public:
     virtual void commands_cleared() = 0;
     /// Resets the unit, for LOGICAL UNIT RESET that came through this nexus.
     virtual void reset_unit(reset_kind kind) = 0;
+    /// Commands of all nexuses that wait for the unit's device or for data; the runner counts them.
+    virtual std::atomic<std::uint32_t>& task_count() const noexcept = 0;
+    /// QUERY ASYNCHRONOUS EVENT (SAM-5 §7.9): looks without taking.
+    virtual std::optional<waiting_attention> pending_attention() const { return std::nullopt; }
+    /// I_T NEXUS RESET (SAM-5 §6.3.4): as a nexus loss, but the nexus goes on and is told, 29h/07h.
+    virtual void nexus_reset() {}
     /// I_T nexus loss (SAM-5 §6.3.4): releases RESERVE(6), forgets PREVENT. i_t_nexus does it when it ends.
     virtual void detach() = 0;
 };
@@ -128,6 +145,8 @@ public:
     routed begin(const lun_field& lun, const command& what);
     /// The unit a task management function names, or nothing.
     std::shared_ptr<unit_nexus> find(const lun_field& lun);
+    /// I_T NEXUS RESET on every unit. The caller has aborted the tasks.
+    void reset();
 
 private:
     friend class lun_inventory;

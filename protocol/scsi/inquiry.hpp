@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "protocol/scsi/ports.hpp"
 #include "protocol/scsi/request.hpp"
 
 namespace obd::scsi {
@@ -15,6 +16,9 @@ std::vector<std::byte> standard_inquiry_of(const identity& id, medium_kind mediu
 
 /// Of a LUN with no disk behind it: `peripheral` is 7Fh for an absent unit, 1Eh for a well-known one.
 std::vector<std::byte> bare_inquiry(std::uint8_t peripheral);
+
+/// The body of page 83h of a unit that has no names of its own.
+std::vector<std::byte> target_identification(const target_port& port);
 
 /// A whole page with its header, or nothing when there is no such page.
 std::optional<std::vector<std::byte>> vpd_page(const request& asked, std::uint8_t page);

@@ -11,6 +11,9 @@ namespace obd::scsi {
 
 namespace {
 
+constexpr std::uint8_t absent = 0x7f;  // peripheral qualifier and device type
+constexpr std::uint8_t well_known = 0x1e;
+
 struct map_entry {
     std::uint16_t lun;
     std::shared_ptr<logical_unit> unit;
@@ -108,6 +111,7 @@ struct i_t_nexus::state {
     void refresh();
     nexus_core* at(std::uint16_t lun, std::shared_ptr<nexus_core>** slot);
     completed answer_for_target(const lun_field& lun, const command& what);
+    completed inquiry_of(std::uint8_t peripheral, const_bytes cdb) const;
     completed report_luns(const command& what);
 };
 
@@ -156,6 +160,11 @@ std::shared_ptr<unit_nexus> i_t_nexus::find(const lun_field& lun) {
     return at->nexus;
 }
 
+void i_t_nexus::reset() {
+    state_->refresh();
+    for (const auto& known : state_->units) known.nexus->nexus_reset();
+}
+
 routed i_t_nexus::begin(const lun_field& lun, const command& what) {
     // REPORT LUNS is about the target, whichever unit it is sent to (SPC-4 §6.33).
     const auto code = static_cast<opcode>(what.cdb[0]);
@@ -187,19 +196,28 @@ completed i_t_nexus::state::report_luns(const command& what) {
     return reply;
 }
 
+/// Of an absent unit, or of the well-known one, which has the two pages that every unit must have.
+completed i_t_nexus::state::inquiry_of(std::uint8_t peripheral, const_bytes cdb) const {
+    constexpr std::byte device_identification_page{0x83};
+    const auto allocation_length = boost::endian::big_to_native(load<std::uint16_t>(cdb, 3));
+    const auto page = cdb[2];
+    if (cdb[1] == std::byte{0} && page == std::byte{0}) return give(bare_inquiry(peripheral), allocation_length);
+    if (cdb[1] != std::byte{1} || peripheral != well_known) return check_condition(invalid_cdb_field(1, 0));
+    if (page != std::byte{0} && page != device_identification_page) return check_condition(invalid_cdb_field(2));
+    const auto body = page == std::byte{0} ? std::vector<std::byte>{std::byte{0}, device_identification_page}
+                                           : target_identification(inventory->port);
+    byte_writer out;
+    out.big(peripheral).big(std::to_integer<std::uint8_t>(page));
+    out.big(static_cast<std::uint16_t>(body.size())).put(body);
+    return give(std::move(out).finish(), allocation_length);
+}
+
 /// SAM-5 §5.13 and SPC-4 §6.6.1: an absent unit answers INQUIRY with 7Fh and REQUEST SENSE with what is wrong; the
 /// well-known unit answers INQUIRY, REQUEST SENSE and TEST UNIT READY.
 completed i_t_nexus::state::answer_for_target(const lun_field& lun, const command& what) {
-    constexpr std::uint8_t absent = 0x7f;
-    constexpr std::uint8_t well_known = 0x1e;
     const bool is_well_known = lun == report_luns_well_known;
     const auto code = static_cast<opcode>(what.cdb[0]);
-    if (code == opcode::inquiry) {
-        const bool plain = what.cdb[1] == std::byte{0} && what.cdb[2] == std::byte{0};
-        if (!plain) return check_condition(invalid_cdb_field(1, 0));
-        const auto allocation_length = boost::endian::big_to_native(load<std::uint16_t>(what.cdb, 3));
-        return give(bare_inquiry(is_well_known ? well_known : absent), allocation_length);
-    }
+    if (code == opcode::inquiry) return inquiry_of(is_well_known ? well_known : absent, what.cdb);
     if (code == opcode::request_sense) {
         const bool descriptor = (what.cdb[1] & std::byte{1}) != std::byte{0};
         const auto told = is_well_known ? sense{} : senses::logical_unit_not_supported;

@@ -10,7 +10,7 @@ constexpr std::uint8_t returns_timeouts = 0x80;  // RCTD
 constexpr std::uint16_t timeouts_bytes = 12;
 
 bool supported(const request& asked, const command_spec& spec) {
-    return spec.feature == needs::nothing || asked.thin();
+    return asked.has(spec.feature);
 }
 
 /// SPC-4 §6.35.4: seconds until the initiator may ask what is wrong, and until it should give up.

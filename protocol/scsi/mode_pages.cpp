@@ -40,7 +40,7 @@ void take_caching(const_bytes page, mode_settings& into) {
     into.write_cache_enabled = has(page, 2, wce);
 }
 
-/// SPC-4 §7.5.10. One task set for all (TST), reordered freely (QUEUE ALGORITHM MODIFIER 1h), aborted tasks end
+/// SPC-4 §7.5.8. One task set for all (TST), reordered freely (QUEUE ALGORITHM MODIFIER 1h), aborted tasks end
 /// silently (TAS = 0), unit attentions are cleared when reported (UA_INTLCK_CTRL = 00b).
 std::vector<std::byte> control(const mode_settings& now) {
     auto page = short_page(0x0a, 12);
@@ -58,7 +58,7 @@ void take_control(const_bytes page, mode_settings& into) {
     into.software_write_protect = has(page, 4, swp);
 }
 
-/// SPC-4 §7.5.11: IALUAE, implicit ALUA is on.
+/// SPC-4 §7.5.9: IALUAE, implicit ALUA is on.
 std::vector<std::byte> control_extension(const mode_settings&) {
     std::vector<std::byte> page(32);
     page[0] = std::byte{0x40 | 0x0a};  // SPF
@@ -68,7 +68,7 @@ std::vector<std::byte> control_extension(const mode_settings&) {
     return page;
 }
 
-/// SPC-4 §7.5.13: DEXCPT, there are no exceptions to report.
+/// SPC-4, Informational Exceptions Control mode page: DEXCPT, there are no exceptions to report.
 std::vector<std::byte> informational_exceptions(const mode_settings&) {
     auto page = short_page(0x1c, 12);
     page[2] = std::byte{0x08};
@@ -78,9 +78,10 @@ std::vector<std::byte> informational_exceptions(const mode_settings&) {
 constexpr mode_page pages[] = {
     {0x01, 0x00, "Read-Write Error Recovery", "SBC-3 §6.5.8", read_write_error_recovery},
     {0x08, 0x00, "Caching", "SBC-3 §6.5.5", caching, caching_changeable, take_caching},
-    {0x0a, 0x00, "Control", "SPC-4 §7.5.10", control, control_changeable, take_control},
-    {0x0a, 0x01, "Control Extension", "SPC-4 §7.5.11", control_extension},
-    {0x1c, 0x00, "Informational Exceptions Control", "SPC-4 §7.5.13", informational_exceptions},
+    {0x0a, 0x00, "Control", "SPC-4 §7.5.8", control, control_changeable, take_control},
+    {0x0a, 0x01, "Control Extension", "SPC-4 §7.5.9", control_extension},
+    {0x1c, 0x00, "Informational Exceptions Control", "SPC-4, Informational Exceptions Control mode page",
+     informational_exceptions},
 };
 
 }  // namespace

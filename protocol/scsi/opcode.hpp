@@ -29,6 +29,7 @@ enum class opcode : std::uint8_t {
     read_defect_data_10 = 0x37,
     write_same_10 = 0x41,
     unmap = 0x42,
+    sanitize = 0x48,
     log_select = 0x4c,
     log_sense = 0x4d,
     mode_select_10 = 0x55,
@@ -64,6 +65,9 @@ enum class opcode : std::uint8_t {
 namespace service_action {
 inline constexpr std::uint8_t read_capacity_16 = 0x10;  // SERVICE ACTION IN(16)
 inline constexpr std::uint8_t get_lba_status = 0x12;
+
+inline constexpr std::uint8_t block_erase = 0x02;  // SANITIZE
+inline constexpr std::uint8_t exit_failure_mode = 0x1f;
 
 inline constexpr std::uint8_t report_identifying_information = 0x05;  // MAINTENANCE IN
 inline constexpr std::uint8_t report_target_port_groups = 0x0a;

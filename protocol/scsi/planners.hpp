@@ -38,6 +38,10 @@ answer accept_unmap(const request&, const_bytes list);
 answer get_lba_status(const request&);
 answer finish_get_lba_status(const request&, const operation&, const operation_result&);
 
+// sanitize.cpp
+answer sanitize_block_erase(const request&);
+answer sanitize_exit_failure_mode(const request&);
+
 // capacity.cpp
 answer read_capacity_10(const request&);
 answer read_capacity_16(const request&);

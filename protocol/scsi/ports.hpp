@@ -45,7 +45,7 @@ struct registration {
     bool operator==(const registration&) const = default;
 };
 
-/// Persistent reservations as a value. SPC-4 §5.12.
+/// Persistent reservations as a value. SPC-4 §5.13.
 struct reservation_state {
     bool aptpl = false;  ///< "activate persist through power loss" of the last registration
     std::vector<registration> registrations;
@@ -65,10 +65,19 @@ struct mode_settings {
     bool operator==(const mode_settings&) const = default;
 };
 
-/// What a logical unit asks its owner to keep over a restart: reservations while APTPL is set, and saved mode pages.
+/// A sanitize operation that began and did not end well, and how one may get out of that (AUSE). SBC-4.
+enum class unfinished_sanitize : std::uint8_t {
+    none,
+    restricted,    ///< only by a sanitize operation that succeeds
+    unrestricted,  ///< also by SANITIZE, EXIT FAILURE MODE
+};
+
+/// What a logical unit asks its owner to keep over a restart: reservations while APTPL is set, saved mode pages, and
+/// that the medium must not be used before it is sanitized.
 struct persistent_state {
     reservation_state reservations;
     mode_settings saved_mode;
+    unfinished_sanitize sanitize = unfinished_sanitize::none;
 
     bool operator==(const persistent_state&) const = default;
 };

@@ -19,13 +19,12 @@ struct write_same_flags {
     bool no_data;  ///< NDOB
 };
 
-/// SBC-3 §5.43. WSNZ is zero: a count of zero is up to the end, where that is not too many. UNMAP needs a unit that is
-/// thin.
-answer write_same(const request& asked, const block_range& said, write_same_flags flags) {
+/// SBC-3 §5.43. WSNZ is one: a count of zero, "up to the end", would nearly always be more than MAXIMUM WRITE SAME
+/// LENGTH, so it is never taken. UNMAP needs a unit that is thin.
+answer write_same(const request& asked, const block_range& range, write_same_flags flags) {
     if (flags.unmap && !asked.thin()) return invalid_cdb_field(1, 3);
-    if (const auto wrong = outside(asked, said)) return *wrong;
-    const auto range = up_to_end(asked, said);
-    if (range.count == 0) return good();
+    if (const auto wrong = outside(asked, range)) return *wrong;
+    if (range.count == 0) return invalid_cdb_field(range.count_at);
     if (range.count > max_write_same_blocks(asked.geometry)) return invalid_cdb_field(range.count_at);
     auto work = operation_on(asked, operation_kind::write_same, range);
     work.may_deallocate = flags.unmap;

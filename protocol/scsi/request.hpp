@@ -34,6 +34,10 @@ struct request {
 
     std::uint32_t block_bytes() const { return geometry.logical_block_bytes; }
     std::uint64_t blocks() const { return geometry.size.value / geometry.logical_block_bytes; }
+    bool has(needs feature) const {
+        if (feature == needs::discard) return thin();
+        return feature != needs::erase || geometry.erasable;
+    }
     bool thin() const { return geometry.access == access_mode::read_write && geometry.discard_granularity_bytes != 0; }
 };
 

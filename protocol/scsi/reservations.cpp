@@ -86,7 +86,7 @@ void reservations::notify_others(const reservation_nexus& except, attention what
     }
 }
 
-/// Forgets a registration; the reservation goes with its holder, and SPC-4 §5.12.11.2 tells the other registrants.
+/// Forgets a registration; the reservation goes with its holder, and SPC-4 §5.13.11.2 tells the other registrants.
 void reservations::remove(std::size_t index, std::vector<reservation_notice>& notices) {
     const auto who = nexus_of(state_.registrations[index]);
     const bool was_single_holder = state_.held && !all_registrants(*state_.held) && state_.holder == index;
@@ -102,7 +102,7 @@ void reservations::remove(std::size_t index, std::vector<reservation_notice>& no
 outcome reservations::apply(const reservation_nexus& from, const reserve_out& what) {
     const bool registers = what.action == sa::register_key || what.action == sa::register_and_ignore_existing_key;
     if (registers) return register_key(from, what);
-    // SPC-4 §5.12.5: every other action needs a registration, and its key.
+    // SPC-4 §5.13.5: every other action needs a registration, and its key.
     const auto mine = find(from);
     if (!mine || state_.registrations[*mine].key != what.key) return conflict();
     const bool names_scope = what.action == sa::reserve || what.action == sa::release || what.action == sa::preempt ||
@@ -116,7 +116,7 @@ outcome reservations::apply(const reservation_nexus& from, const reserve_out& wh
     return preempt(*mine, what);
 }
 
-/// SPC-4 §5.12.7, tables 56 and 57.
+/// SPC-4 §5.13.7, tables 56 and 57.
 outcome reservations::register_key(const reservation_nexus& from, const reserve_out& what) {
     const bool checks_key = what.action == sa::register_key;
     if (what.ports && !checks_key) return refused(invalid_parameter_field(20, 3));
@@ -151,7 +151,7 @@ outcome reservations::add_registrations(const reservation_nexus& from, const res
     if (what.ports) {
         for (const auto& port : *what.ports) {
             const reservation_nexus other{port, from.relative_target_port};
-            // SPC-4 §5.12.7: a port that is registered already ends the command, and nothing is registered.
+            // SPC-4 §5.13.7: a port that is registered already ends the command, and nothing is registered.
             if (find(other)) return refused(invalid_parameter_field(24));
             if (std::ranges::find(wanted, other) == wanted.end()) wanted.push_back(other);
         }
@@ -165,7 +165,7 @@ outcome reservations::add_registrations(const reservation_nexus& from, const res
     return {};
 }
 
-/// SPC-4 §5.12.9.
+/// SPC-4 §5.13.9.
 outcome reservations::reserve(std::size_t mine, const reserve_out& what) {
     const auto type = static_cast<reservation_type>(what.type);
     if (state_.held) return is_holder(mine) && *state_.held == type ? outcome{} : conflict();
@@ -174,7 +174,7 @@ outcome reservations::reserve(std::size_t mine, const reserve_out& what) {
     return {};
 }
 
-/// SPC-4 §5.12.11.2.
+/// SPC-4 §5.13.11.2.
 outcome reservations::release(std::size_t mine, const reserve_out& what) {
     if (!state_.held || !is_holder(mine)) return {};
     if (*state_.held != static_cast<reservation_type>(what.type)) return refused(invalid_release);
@@ -187,7 +187,7 @@ outcome reservations::release(std::size_t mine, const reserve_out& what) {
     return done;
 }
 
-/// SPC-4 §5.12.11.6.
+/// SPC-4 §5.13.11.6.
 outcome reservations::clear(std::size_t mine) {
     outcome done;
     notify_others(nexus_of(state_.registrations[mine]), attentions::reservations_preempted, done.notices);
@@ -216,7 +216,7 @@ bool reservations::remove_by_key(std::uint64_t key, const reservation_nexus& pre
     return found;
 }
 
-/// SPC-4 §5.12.11.4 and figure 9.
+/// SPC-4 §5.13.11.4 and figure 9.
 outcome reservations::preempt(std::size_t mine, const reserve_out& what) {
     const bool abort = what.action == sa::preempt_and_abort;
     const auto me = nexus_of(state_.registrations[mine]);
@@ -247,7 +247,7 @@ outcome reservations::preempt(std::size_t mine, const reserve_out& what) {
     return done;
 }
 
-/// SPC-4 §5.12.8.
+/// SPC-4 §5.13.8.
 outcome reservations::move(std::size_t mine, const reserve_out& what) {
     if (!state_.held || !is_holder(mine) || all_registrants(*state_.held)) return conflict();
     if (what.action_key == 0) return refused(invalid_parameter_field(8));

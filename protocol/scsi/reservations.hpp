@@ -1,4 +1,4 @@
-// Persistent reservations of one logical unit. SPC-4 §5.12. Pure: the caller holds the unit's lock, delivers the
+// Persistent reservations of one logical unit. SPC-4 §5.13. Pure: the caller holds the unit's lock, delivers the
 // notices and keeps the state.
 #pragma once
 

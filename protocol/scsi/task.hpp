@@ -116,6 +116,16 @@ enum class operation_kind : std::uint8_t {
     prefetch,  ///< `count` bytes from `offset`; `immediate` does not wait
     extents,   ///< GET LBA STATUS: finish() formats the reply
     copy,      ///< EXTENDED COPY: every segment in `copies`
+    erase,     ///< SANITIZE, BLOCK ERASE: the whole device
+};
+
+/// Kept with an operation; its end tells the unit that the work is over.
+class operation_lease {
+public:
+    virtual ~operation_lease() = default;
+    /// The device has done it. The runner calls it before the end, from any thread; needed for what has no finish(),
+    /// since with IMMED nobody waits for it.
+    virtual void succeeded() noexcept {}
 };
 
 struct byte_range {
@@ -140,13 +150,14 @@ struct operation {
     std::uint32_t data_in_bytes = 0;   ///< what the device server gives on success
     std::uint32_t data_out_bytes = 0;  ///< what it takes
     durability when = durability::write_back;
-    bool immediate = false;               ///< IMMED: status before the work ends
+    bool immediate = false;  ///< IMMED: `early` before the work ends
+    status early = status::good;
     bool one_block_pattern = false;       ///< verify_compare with BYTCHK = 11b
     bool may_deallocate = false;          ///< write_same with UNMAP: a block of zeros may be done as a discard
     std::uint32_t extent_limit = 0;       ///< for `extents`
     std::vector<byte_range> ranges = {};  ///< for `discard`
-    std::shared_ptr<void> lease = {};     ///< keep it with the operation; its end tells the unit that the work is over
-    std::uint8_t copy_list_id = 0;        ///< of `copy`, for finish()
+    std::shared_ptr<operation_lease> lease = {};
+    std::uint8_t copy_list_id = 0;          ///< of `copy`, for finish()
     std::vector<copy_segment> copies = {};  ///< for `copy`
 };
 

@@ -179,15 +179,21 @@ checked<std::vector<copy_segment>> decode_segments(const request& asked, const_b
 }
 
 /// Marks the copy as failed when the operation ends and finish() has not said otherwise.
-std::shared_ptr<void> failure_lease(const request& asked, std::uint8_t list_id) {
-    auto nexus = asked.nexus.shared_from_this();
-    const auto note = [nexus, list_id](void*) {
-        const auto now = nexus->copy(list_id);
+class copy_lease final : public operation_lease {
+public:
+    copy_lease(std::shared_ptr<nexus_core> nexus, std::uint8_t list_id) : nexus_(std::move(nexus)), list_id_(list_id) {}
+    ~copy_lease() override {
+        const auto now = nexus_->copy(list_id_);
         if (!now || now->now != copy_record::state::running) return;
-        nexus->remember_copy({list_id, copy_record::state::failed, 0, 0});
-    };
-    return {static_cast<void*>(&asked.nexus), note};
-}
+        nexus_->remember_copy({list_id_, copy_record::state::failed, 0, 0});
+    }
+    copy_lease(const copy_lease&) = delete;
+    copy_lease& operator=(const copy_lease&) = delete;
+
+private:
+    std::shared_ptr<nexus_core> nexus_;
+    std::uint8_t list_id_;
+};
 
 }  // namespace
 
@@ -221,7 +227,7 @@ answer plan::accept_extended_copy(const request& asked, const_bytes list) {
         return good();
     }
     work.copy_list_id = list_id;
-    if (listed) work.lease = failure_lease(asked, list_id);
+    if (listed) work.lease = std::make_shared<copy_lease>(asked.nexus.shared_from_this(), list_id);
     return work;
 }
 

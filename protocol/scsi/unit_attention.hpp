@@ -19,8 +19,10 @@ struct attention {
 };
 
 namespace attentions {
+inline constexpr attention medium_changed{0x28, 0x00};  // NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED
 inline constexpr attention power_on{0x29, 0x00};
 inline constexpr attention unit_reset{0x29, 0x03};  // BUS DEVICE RESET FUNCTION OCCURRED
+inline constexpr attention nexus_loss{0x29, 0x07};  // I_T NEXUS LOSS OCCURRED
 inline constexpr attention mode_parameters_changed{0x2a, 0x01};
 inline constexpr attention reservations_preempted{0x2a, 0x03};
 inline constexpr attention reservations_released{0x2a, 0x04};
@@ -47,6 +49,8 @@ public:
         return first;
     }
     bool empty() const { return waiting_.empty(); }
+    /// What waits, oldest first.
+    const std::vector<attention>& waiting() const { return waiting_; }
 
 private:
     std::vector<attention> waiting_;

@@ -9,11 +9,13 @@ answer test_unit_ready(const request&) {
     return good();
 }
 
-/// SPC-4 §6.39: a waiting unit attention is what there is to tell; else the unit is fine.
+/// SPC-4 §6.39: a waiting unit attention is what there is to tell, then what keeps the unit from being ready; else it
+/// is fine.
 answer request_sense(const request& asked) {
     const auto format = asked.bit(1, 0) ? sense_format::descriptor : sense_format::fixed;
-    const auto waiting = asked.nexus.take_attention();
-    return give(encode(waiting ? waiting->as_sense() : sense{}, format), asked.byte(4));
+    auto told = asked.unit.sanitize_condition().value_or(sense{});
+    if (const auto waiting = asked.nexus.take_attention()) told = waiting->as_sense();
+    return give(encode(told, format), asked.byte(4));
 }
 
 /// SBC-3 §5.25. An image needs no motor: power conditions are taken and change nothing. LOEJ ejects and loads where the
@@ -23,9 +25,8 @@ answer start_stop_unit(const request& asked) {
     const auto power_condition = asked.byte(4) >> 4;
     const bool load_eject = asked.bit(4, 1);
     if (power_condition != 0 || !load_eject || !asked.unit.removable) return good();
-    const bool start = asked.bit(4, 0);
-    if (!start && !asked.unit.eject()) return removal_prevented;
-    if (start) asked.unit.load_medium();
+    const auto move = asked.bit(4, 0) ? medium_move::load : medium_move::eject;
+    if (!asked.unit.move_medium(move, asked.nexus)) return removal_prevented;
     return good();
 }
 

@@ -9,6 +9,8 @@ unit_statistics& unit_statistics::operator+=(const unit_statistics& other) {
     write_commands += other.write_commands;
     blocks_received += other.blocks_received;
     blocks_transmitted += other.blocks_transmitted;
+    read_intervals += other.read_intervals;
+    write_intervals += other.write_intervals;
     return *this;
 }
 
@@ -22,6 +24,7 @@ unit_core::unit_core(unit_options options)
         if (options.restored->reservations.aptpl) reservations_ = reservations(options.restored->reservations);
         saved_ = options.restored->saved_mode;
         current_ = saved_;
+        sanitize_ = options.restored->sanitize;
     }
     descriptor_sense = current_.descriptor_sense;
     software_write_protect = current_.software_write_protect;
@@ -29,15 +32,17 @@ unit_core::unit_core(unit_options options)
     update_hurdles();
 }
 
-bool unit_core::write_protected() const noexcept {
-    return device->geometry().access == access_mode::read_only ||
-           software_write_protect.load(std::memory_order_relaxed);
+std::optional<sense> unit_core::write_protection() const noexcept {
+    if (device->geometry().access == access_mode::read_only) return senses::write_protected;
+    if (software_write_protect.load(std::memory_order_relaxed)) return senses::software_write_protected;
+    return {};
 }
 
 void unit_core::update_hurdles() {
     std::uint32_t now = 0;
     if (reservations_.held() || reserved_by_ != nullptr) now |= reserved;
     if (ejected_) now |= no_medium;
+    if (sanitize_ != unfinished_sanitize::none) now |= unsanitized;
     hurdles.store(now, std::memory_order_release);
 }
 
@@ -85,12 +90,12 @@ void unit_core::reset(reset_kind kind) {
 
 persistent_state unit_core::state() const {
     const std::scoped_lock hold(lock_);
-    return {.reservations = reservations_.state(), .saved_mode = saved_};
+    return {.reservations = reservations_.state(), .saved_mode = saved_, .sanitize = sanitize_};
 }
 
 bool unit_core::save() {
     if (!persist_) return false;
-    return persist_({.reservations = reservations_.state(), .saved_mode = saved_}).has_value();
+    return persist_({.reservations = reservations_.state(), .saved_mode = saved_, .sanitize = sanitize_}).has_value();
 }
 
 unit_statistics unit_core::statistics() const {
@@ -144,7 +149,7 @@ bool unit_core::conflicts(const nexus_core& from, access how, opcode code) const
     return reservations_.conflicts(from.as_reservation_nexus(), how);
 }
 
-/// SPC-2 §7.22, and SPC-4 §5.12.3: a persistent registration or reservation of anyone makes it a conflict.
+/// SPC-2 §7.22, and SPC-4 §5.13.3: a persistent registration or reservation of anyone makes it a conflict.
 bool unit_core::reserve_unit(const nexus_core& by) {
     const std::scoped_lock hold(lock_);
     if (reservations_.any_registration()) return false;
@@ -197,18 +202,18 @@ void unit_core::prevent_removal(nexus_core& by, bool prevent) {
     by.prevents_removal_ = prevent;
 }
 
-bool unit_core::eject() {
+/// A prevented unit keeps its medium, and without one keeps its slot shut.
+bool unit_core::move_medium(medium_move how, const nexus_core& by) {
     const std::scoped_lock hold(lock_);
     if (std::ranges::any_of(nexuses_, [](const auto* nexus) { return nexus->prevents_removal_; })) return false;
-    ejected_ = true;
+    const bool was_out = std::exchange(ejected_, how == medium_move::eject);
+    if (was_out && !ejected_) {
+        for (auto* nexus : nexuses_) {
+            if (nexus != &by) nexus->add(attentions::medium_changed);
+        }
+    }
     update_hurdles();
     return true;
-}
-
-void unit_core::load_medium() {
-    const std::scoped_lock hold(lock_);
-    ejected_ = false;
-    update_hurdles();
 }
 
 }  // namespace obd::scsi

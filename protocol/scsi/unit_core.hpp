@@ -17,12 +17,21 @@ namespace obd::scsi {
 
 class nexus_core;
 
+enum class medium_move { eject, load };
+enum class sanitize_begin { begun, refused, not_kept };
+enum class sanitize_end { done, failed };
+/// Commands that are processed while the medium is being sanitized, or must be. SBC-4, "Performing a sanitize
+/// operation".
+bool passes_sanitize(opcode code) noexcept;
+
 /// Commands and blocks, for the statistics log page.
 struct unit_statistics {
     std::uint64_t read_commands = 0;
     std::uint64_t write_commands = 0;
     std::uint64_t blocks_received = 0;     ///< from initiators
     std::uint64_t blocks_transmitted = 0;  ///< to initiators
+    std::uint64_t read_intervals = 0;      ///< of 100 us each, in which commands were processed
+    std::uint64_t write_intervals = 0;
 
     unit_statistics& operator+=(const unit_statistics& other);
 };
@@ -46,7 +55,9 @@ public:
     /// Bits of `hurdles`.
     static constexpr std::uint32_t reserved = 1;
     static constexpr std::uint32_t no_medium = 2;
+    static constexpr std::uint32_t unsanitized = 4;
     std::atomic<std::uint32_t> hurdles{0};
+    std::atomic<std::uint32_t> tasks{0};  ///< unit_nexus::task_count()
 
     std::atomic<bool> descriptor_sense{false};
     std::atomic<bool> software_write_protect{false};
@@ -56,8 +67,9 @@ public:
         return descriptor_sense.load(std::memory_order_relaxed) ? sense_format::descriptor : sense_format::fixed;
     }
     bool can_save() const noexcept { return static_cast<bool>(persist_); }
-    /// Read only by itself or by the SWP bit.
-    bool write_protected() const noexcept;
+    /// Read only by itself or by the SWP bit: what a command that writes is told.
+    std::optional<sense> write_protection() const noexcept;
+    bool write_protected() const noexcept { return write_protection().has_value(); }
 
     void join(nexus_core& nexus);
     void leave(nexus_core& nexus);
@@ -84,10 +96,19 @@ public:
     /// A copy, for PERSISTENT RESERVE IN.
     reservations reservations_now() const;
 
-    /// PREVENT of one nexus; false when another one or this one prevents removal, for eject().
+    /// PREVENT of one nexus.
     void prevent_removal(nexus_core& by, bool prevent);
-    bool eject();
-    void load_medium();
+    /// False while any nexus prevents it. A medium that comes back is told to the others (28h/00h).
+    bool move_medium(medium_move how, const nexus_core& by);
+
+    // sanitize.cpp
+    /// Refused when one runs, or when it would be easier to get out of than one that failed.
+    sanitize_begin begin_sanitize(unfinished_sanitize mode);
+    void end_sanitize(sanitize_end how);
+    /// False when there is no way out.
+    bool exit_sanitize_failure();
+    /// What every command that looks at the medium is told, if a sanitize operation runs or has failed.
+    std::optional<sense> sanitize_condition() const;
 
 private:
     friend class nexus_core;
@@ -102,6 +123,8 @@ private:
     mode_settings saved_;
     std::vector<nexus_core*> nexuses_;
     bool ejected_ = false;
+    bool sanitizing_ = false;
+    unfinished_sanitize sanitize_ = unfinished_sanitize::none;  ///< also while it runs
     unit_statistics of_gone_nexuses_;
 };
 
@@ -125,6 +148,9 @@ public:
     completed check_condition(const sense& what) const override;
     block_device& device() const noexcept override { return *unit->device; }
     void commands_cleared() override;
+    std::atomic<std::uint32_t>& task_count() const noexcept override { return unit->tasks; }
+    std::optional<waiting_attention> pending_attention() const override;
+    void nexus_reset() override;
     void reset_unit(reset_kind kind) override { unit->reset(kind); }
     void detach() override;
 
@@ -134,6 +160,7 @@ public:
     void forget(attention what);
     reservation_nexus as_reservation_nexus() const { return {from, to.relative_port}; }
     void count(const operation& work, std::uint32_t block_bytes) noexcept;
+    void took(const operation& work, std::chrono::microseconds time) noexcept override;
 
     /// Of the target, or this one; nothing when no unit has that designator.
     std::shared_ptr<unit_core> find_unit(std::uint8_t designator_type, const_bytes designator) const;
@@ -163,6 +190,8 @@ private:
     std::atomic<std::uint64_t> write_commands_{0};
     std::atomic<std::uint64_t> blocks_received_{0};
     std::atomic<std::uint64_t> blocks_transmitted_{0};
+    std::atomic<std::uint64_t> read_us_{0};
+    std::atomic<std::uint64_t> write_us_{0};
     unit_statistics statistics() const;
 };
 

@@ -52,7 +52,7 @@ std::vector<std::byte> extended_inquiry(const request& asked) {
     return std::move(out).finish();
 }
 
-/// SPC-4 §7.8.10: every mode page is shared by all I_T nexuses.
+/// SPC-4 §7.8.9: every mode page is shared by all I_T nexuses.
 std::vector<std::byte> mode_page_policy(const request&) {
     byte_writer out;
     out.big<std::uint8_t>(0x3f).big<std::uint8_t>(0xff).big<std::uint8_t>(0x00).zeros(1);
@@ -62,8 +62,10 @@ std::vector<std::byte> mode_page_policy(const request&) {
 std::vector<std::byte> block_limits_page(const request& asked) {
     const auto& geometry = asked.geometry;
     const auto block = geometry.logical_block_bytes;
+    constexpr std::uint8_t wsnz = 0x01;
     block_limits page{};
-    page.optimal_granularity = static_cast<std::uint16_t>(std::max(1U, geometry.physical_block_bytes / block));
+    page.flags = wsnz;
+    page.optimal_granularity = static_cast<std::uint16_t>(std::max(1U, geometry.preferred_granularity_bytes / block));
     page.max_transfer = static_cast<std::uint32_t>(max_transfer_blocks(geometry));
     page.optimal_transfer = geometry.optimal_transfer_bytes / block;
     if (geometry.access == access_mode::read_write) {
@@ -82,11 +84,13 @@ std::vector<std::byte> block_limits_page(const request& asked) {
 }
 
 /// SBC-3 §6.6.2: no moving parts; VERIFY compares unmapped blocks as zeros (VBULS).
-std::vector<std::byte> block_device_characteristics(const request&) {
+std::vector<std::byte> block_device_characteristics(const request& asked) {
     constexpr std::uint16_t non_rotating = 0x0001;
+    constexpr std::uint8_t reads_after_erase = 0x40;  // WABEREQ = 01b: after a block erase, reads succeed
     constexpr std::uint8_t vbuls = 0x01;
     byte_writer out;
-    out.big(non_rotating).zeros(2).big(vbuls).zeros(55);
+    out.big(non_rotating).zeros(1).big<std::uint8_t>(asked.geometry.erasable ? reads_after_erase : 0);
+    out.big(vbuls).zeros(55);
     return std::move(out).finish();
 }
 
@@ -96,7 +100,8 @@ std::vector<std::byte> logical_block_provisioning(const request& asked) {
     constexpr std::uint8_t lbprz = 0x04;
     constexpr std::uint8_t thin = 0x02;  // PROVISIONING TYPE
     byte_writer out;
-    out.zeros(1).big<std::uint8_t>(asked.thin() ? unmap_and_write_same | lbprz : 0);
+    out.big<std::uint8_t>(asked.thin() ? threshold_exponent : 0);
+    out.big<std::uint8_t>(asked.thin() ? unmap_and_write_same | lbprz : 0);
     out.big<std::uint8_t>(asked.thin() ? thin : 0).zeros(1);
     return std::move(out).finish();
 }

@@ -88,6 +88,11 @@ device_geometry export_device::geometry() const noexcept {
     return device != nullptr ? device->geometry() : options_.geometry;
 }
 
+std::optional<device_usage> export_device::usage() const noexcept {
+    const auto* device = current();
+    return device != nullptr ? device->usage() : std::nullopt;
+}
+
 attempt export_device::try_read(byte_offset offset, mutable_bytes out) noexcept {
     auto* device = current();
     return device != nullptr ? device->try_read(offset, out) : attempt::would_block;
@@ -133,6 +138,11 @@ asio::awaitable<result<std::optional<miscompare>>> export_device::compare_and_wr
 asio::awaitable<result<void>> export_device::discard(byte_offset offset, byte_count count) {
     CO_TRY(block_device* const device, co_await opened());
     co_return co_await device->discard(offset, count);
+}
+
+asio::awaitable<result<void>> export_device::erase() {
+    CO_TRY(block_device* const device, co_await opened());
+    co_return co_await device->erase();
 }
 
 asio::awaitable<result<void>> export_device::flush() {

@@ -75,6 +75,7 @@ class Ours(Target):
     config = None
     writable = ""       # append or sparse: a new upper layer of that kind, gone with the folder
     options = {}
+    attach_options = ()     # further words for overlaybdctl attach
 
     def start(self):
         programs = os.environ["OBD_BIN"]
@@ -91,7 +92,7 @@ class Ours(Target):
         ctl = [os.path.join(programs, "overlaybdctl"), "--socket", path("admin.sock"), "--json"]
         self.wait_for(lambda: subprocess.run([*ctl, "list"], capture_output=True).returncode == 0)
         upper = [f"--writable={self.writable}"] if self.writable else []
-        done = subprocess.run([*ctl, "attach", "--config", self.config, "--name", "bench", *upper], capture_output=True, text=True)
+        done = subprocess.run([*ctl, "attach", "--config", self.config, "--name", "bench", *upper, *self.attach_options], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError("attach: " + done.stderr)
         export = json.loads(done.stdout)

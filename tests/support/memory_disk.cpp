@@ -92,6 +92,10 @@ asio::awaitable<result<void>> memory_disk::discard(byte_offset offset, byte_coun
     co_return result<void>{};
 }
 
+asio::awaitable<result<void>> memory_disk::erase() {
+    return discard({0}, geometry_.size);
+}
+
 asio::awaitable<result<void>> memory_disk::flush() {
     co_return result<void>{};
 }

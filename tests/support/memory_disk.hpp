@@ -22,6 +22,7 @@ public:
     asio::awaitable<result<std::optional<miscompare>>> compare_and_write(byte_offset offset, const_bytes expected,
                                                                          const_bytes data, durability when) override;
     asio::awaitable<result<void>> discard(byte_offset offset, byte_count count) override;
+    asio::awaitable<result<void>> erase() override;
     asio::awaitable<result<void>> flush() override;
     asio::awaitable<result<std::vector<device_extent>>> extents(byte_offset offset, byte_count count,
                                                                 std::size_t limit) override;

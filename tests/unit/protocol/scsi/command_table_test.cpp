@@ -49,7 +49,7 @@ TEST_CASE("all operation codes are the rows of the table", "[spc4-6.35]") {
     }
     script thick(thick_disk());
     auto fewer = thick.send("a3 0c 00 00 0000 0000ffff 00 00");
-    CHECK(std::get<scsi::completed>(fewer).data_in.size() == data.size() - 8);  // no UNMAP
+    CHECK(std::get<scsi::completed>(fewer).data_in.size() == data.size() - 3 * 8);  // no UNMAP, no SANITIZE
 }
 
 TEST_CASE("a set bit outside the usage data is refused, in every byte of every command", "[spc4]") {
@@ -70,6 +70,19 @@ TEST_CASE("a set bit outside the usage data is refused, in every byte of every c
             }
         }
     }
+}
+
+TEST_CASE("ACA is refused as attribute and as NACA bit", "[sam5-8.6]") {
+    script unit(thin_disk());
+    const auto read = cdb_of("28 00 00000000 00 0001 00");
+    for (const auto attribute : {scsi::task_attribute::untagged, scsi::task_attribute::simple,
+                                 scsi::task_attribute::ordered, scsi::task_attribute::head_of_queue}) {
+        const scsi::command what{.nexus = unit.nexus->id(), .cdb = read, .attribute = attribute};
+        CHECK(describe(unit.nexus->begin({}, what).what) == "read 0+1 in 512");
+    }
+    const scsi::command what{.nexus = unit.nexus->id(), .cdb = read, .attribute = scsi::task_attribute::aca};
+    CHECK(describe(unit.nexus->begin({}, what).what) == "check 5/49/00");
+    CHECK(unit.run("28 00 00000000 00 0001 04") == "check 5/24/00 @cdb 9.7");
 }
 
 TEST_CASE("any CDB and any list ends in a decision within bounds", "[fuzz]") {

@@ -13,6 +13,8 @@ public:
 
     device_geometry geometry() const noexcept override { return geometry_; }
     void resize(byte_count size) { geometry_.size = size; }
+    std::optional<device_usage> usage() const noexcept override { return usage_; }
+    void use(device_usage what) { usage_ = what; }
 
     attempt try_read(byte_offset, mutable_bytes) noexcept override { return attempt::would_block; }
     asio::awaitable<result<void>> read(byte_offset, mutable_bytes) override { throw no_io(); }
@@ -33,6 +35,7 @@ private:
     static std::logic_error no_io() { return std::logic_error("the device server did I/O"); }
 
     device_geometry geometry_;
+    std::optional<device_usage> usage_;
 };
 
 inline constexpr std::uint64_t disk_blocks = 0x200000;  // 1 GiB
@@ -44,7 +47,8 @@ inline device_geometry thin_disk() {
     return {.size = {disk_blocks * 512},
             .access = access_mode::read_write,
             .discard_granularity_bytes = 4096,
-            .max_atomic_write_bytes = 128 << 10};
+            .max_atomic_write_bytes = 128 << 10,
+            .erasable = true};
 }
 inline device_geometry thick_disk() {
     return {.size = {disk_blocks * 512}, .access = access_mode::read_write};

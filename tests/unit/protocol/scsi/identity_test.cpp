@@ -90,7 +90,7 @@ TEST_CASE("block limits tell what the commands enforce", "[sbc3]") {
     const auto page = data_of(thin, "12 01 b0 00ff 00");
     REQUIRE(page.size() == 64);
     CHECK(to_hex(const_bytes(page).subspan(4)) ==
-          "00ff0008"
+          "01ff0008"
           "00008000"
           "00000000"
           "00000000"  // COMPARE AND WRITE, granularity; transfers
@@ -112,14 +112,18 @@ TEST_CASE("block limits tell what the commands enforce", "[sbc3]") {
 
 TEST_CASE("provisioning is reported as it is", "[sbc3-6.6.4]") {
     script thin(thin_disk());
-    CHECK(to_hex(data_of(thin, "12 01 b2 00ff 00")) == "00b2000400e40200");
+    CHECK(to_hex(data_of(thin, "12 01 b2 00ff 00")) == "00b200040be40200");
     CHECK(to_hex(data_of(thin, "9e 10 0000000000000000 00000020 0000")) ==
           "00000000001fffff"
           "00000200"
           "00"
-          "03"
+          "00"
           "c000"
           "00000000000000000000000000000000");
+    auto coarse = thin_disk();
+    coarse.physical_block_bytes = 4096;
+    script sparse(coarse);
+    CHECK(to_hex(data_of(sparse, "9e 10 0000000000000000 0000000e 0000")) == "00000000001fffff000002000003");
     script thick(thick_disk());
     CHECK(to_hex(data_of(thick, "12 01 b2 00ff 00")) == "00b2000400000000");
     CHECK(to_hex(data_of(thick, "9e 10 0000000000000000 0000000c 0000")) == "00000000001fffff00000200");
@@ -174,8 +178,14 @@ TEST_CASE("a removable medium can be locked, ejected and loaded", "[sbc3-5.25]")
     CHECK(unit.run("00 00000000 00") == "check 2/3a/00");
     CHECK(unit.run("28 00 00000000 00 0001 00") == "check 2/3a/00");
     CHECK(unit.run("12 00 00 0004 00").starts_with("good"));
+    CHECK(unit.run("1e 000000 01 00") == "good");
+    CHECK(unit.run("1b 000000 03 00") == "check 5/53/02");  // nor is one put in
+    CHECK(unit.run("1e 000000 00 00") == "good");
     CHECK(unit.run("1b 000000 03 00") == "good");
     CHECK(unit.run("00 00000000 00") == "good");
+    CHECK(drain(unit, *other) == "28/00");
+    CHECK(unit.run("1b 000000 03 00") == "good");  // it is in already
+    CHECK(drain(unit, *other).empty());
 }
 
 TEST_CASE("the loss of a nexus or a reset unlocks the medium", "[sbc3-5.10]") {

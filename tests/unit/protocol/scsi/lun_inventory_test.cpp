@@ -73,6 +73,12 @@ TEST_CASE("a LUN with no unit behind it", "[spc4-6.6.1][sam5-5.13]") {
     CHECK(send(*nexus, lun, all_luns) == "check 5/25/00");
     CHECK(send(*nexus, {}, all_luns) == "good 0000000000000000");
     CHECK(send(*nexus, well_known, "12 00 00 0024 00").starts_with("good 1e"));
+    CHECK(send(*nexus, well_known, "12 01 00 00ff 00") == "good 1e0000020083");
+    const auto names = send(*nexus, well_known, "12 01 83 00ff 00");
+    CHECK(names.starts_with("good 1e83"));
+    CHECK(names.find(to_hex(as_bytes("iqn.2026-11.t:t,t,0x0001"))) != std::string::npos);
+    CHECK(send(*nexus, well_known, "12 01 80 00ff 00") == "check 5/24/00 @cdb 2");
+    CHECK(send(*nexus, well_known, "12 00 80 00ff 00") == "check 5/24/00 @cdb 1.0");
     CHECK(send(*nexus, well_known, test_unit_ready) == "good");
     CHECK(send(*nexus, well_known, "28 00 00000000 00 0001 00") == "check 5/20/00");
 }

@@ -87,9 +87,9 @@ TEST_CASE("writes become operations", "[sbc3]") {
         row{"write same 10", "SBC-3 5.43", "41 00 00000100 00 0008 00", "same 256+8 out 512"},
         row{"write same 10, UNMAP", "SBC-3 5.43", "41 08 00000100 00 0008 00", "same 256+8 out 512 unmap"},
         row{"write same 10, ANCHOR", "SBC-3 5.43", "41 18 00000100 00 0008 00", "check 5/24/00 @cdb 1.7"},
-        row{"write same 10 up to the end", "SBC-3 5.43", "41 00 001ffff0 00 0000 00", "same 2097136+16 out 512"},
-        row{"write same 10 up to the end, too many", "SBC-3 6.6.3", "41 00 00000000 00 0000 00",
-            "check 5/24/00 @cdb 7"},
+        row{"write same 10 up to the end: WSNZ", "SBC-3 6.6.3", "41 00 001ffff0 00 0000 00", "check 5/24/00 @cdb 7"},
+        row{"write same 16 up to the end: WSNZ", "SBC-3 6.6.3", "93 00 00000000001ffff0 00000000 00 00",
+            "check 5/24/00 @cdb 10"},
         row{"write same 16", "SBC-3 5.44", "93 00 0000000000000100 00000008 00 00", "same 256+8 out 512"},
         row{"write same 16, NDOB", "SBC-3 5.44", "93 01 0000000000000100 00000008 00 00", "same 256+8"},
         row{"write same 16, NDOB and UNMAP", "SBC-3 5.44", "93 09 0000000000000100 00000008 00 00", "discard 256+8"},
@@ -118,10 +118,18 @@ TEST_CASE("a read-only disk refuses every write", "[sbc3]") {
                                "8a 00 0000000000000100 00000008 00 00", "2e 00 00000100 00 0008 00",
                                "8e 00 0000000000000100 00000008 0000", "41 00 00000100 00 0008 00",
                                "93 00 0000000000000100 00000008 0000", "8b 00 0000000000000100 00000008 0000",
-                               "89 00 0000000000000100 00000001 0000", "9c 00 0000000000000100 0000 0008 0000");
+                               "89 00 0000000000000100 00000001 0000", "9c 00 0000000000000100 0000 0001 0000");
     CAPTURE(cdb);
     script unit(read_only_disk());
     CHECK(unit.run(cdb) == "check 7/27/00");
+}
+
+TEST_CASE("what is wrong with a write counts more than that the disk is read-only", "[sbc3]") {
+    script unit(read_only_disk());
+    CHECK(unit.run("2a 00 001fffff 00 0002 00") == "check 5/21/00");
+    CHECK(unit.run("2a 20 00000100 00 0008 00") == "check 5/24/00 @cdb 1.7");
+    CHECK(unit.run("2a 00 00000100 00 0000 00") == "good");  // writes nothing
+    CHECK(unit.run("41 00 00000100 00 0000 00") == "check 5/24/00 @cdb 7");
 }
 
 TEST_CASE("a thick disk has no UNMAP, and WRITE SAME none either", "[sbc3-4.7]") {

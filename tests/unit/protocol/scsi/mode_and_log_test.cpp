@@ -60,7 +60,7 @@ TEST_CASE("MODE SENSE with block descriptors", "[sbc3-6.5.2]") {
           "010a00000000000000000000");
 }
 
-TEST_CASE("SWP protects the unit from everybody", "[spc4-7.5.10]") {
+TEST_CASE("SWP protects the unit from everybody", "[spc4-7.5.8]") {
     script unit(thin_disk());
     const auto other = unit.another('b');
     drain(unit, *other);
@@ -77,7 +77,7 @@ TEST_CASE("SWP protects the unit from everybody", "[spc4-7.5.10]") {
     CHECK(unit.run("2a 00 00000000 00 0001 00") == "write 0+1 out 512");
 }
 
-TEST_CASE("D_SENSE makes sense data descriptors", "[spc4-7.5.10]") {
+TEST_CASE("D_SENSE makes sense data descriptors", "[spc4-7.5.8]") {
     script unit(thin_disk());
     CHECK(unit.run("55 10 00000000 00 0014 00", std::string("00000000 00000000") + (d_sense_on + 8)) == "good");
     CHECK(unit.run("28 20 00000000 00 0001 00") == "descriptor 720524000000000802060000cf000100");
@@ -150,14 +150,16 @@ TEST_CASE("a page that could not be saved is not changed", "[spc4-7.5]") {
 TEST_CASE("log pages", "[spc4-6.8]") {
     script unit(thin_disk());
     CHECK(unit.run("4d 00 40 00 00 0000 00ff 00") ==
-          "good 00000003"
-          "00192f");
+          "good 00000004"
+          "000c192f");
     CHECK(unit.run("4d 00 40 ff 00 0000 00ff 00") ==
-          "good 40ff0008"
-          "0000"
-          "00ff"
-          "1900"
-          "2f00");
+          "good 40ff0010"
+          "000000ff"
+          "0c000cff"
+          "190019ff"
+          "2f002fff");
+    CHECK(unit.run("4d 00 59 ff 00 0000 00ff 00") == "good 59ff0004190019ff");
+    CHECK(unit.run("4d 00 40 ff 00 0001 00ff 00") == "check 5/24/00 @cdb 5");
     CHECK(unit.run("4d 00 6f 00 00 0000 00ff 00") ==
           "good 2f000008"
           "00000304"
@@ -170,7 +172,7 @@ TEST_CASE("log pages", "[spc4-6.8]") {
     CHECK(unit.run("4c 00 40 00 00 0000 0000 00") == "good");
 }
 
-TEST_CASE("statistics count commands and blocks, also of sessions that ended", "[spc4-7.3.8]") {
+TEST_CASE("statistics count commands and blocks, also of sessions that ended", "[spc4-7.3.6]") {
     script unit(thin_disk());
     unit.run("28 00 00000000 00 0008 00");
     unit.run("2a 00 00000000 00 0003 00");
@@ -180,11 +182,51 @@ TEST_CASE("statistics count commands and blocks, also of sessions that ended", "
         unit.run_on(*other, "28 00 00000000 00 0002 00");
     }
     CHECK(unit.run("4d 00 59 00 00 0000 00ff 00") ==
-          "good 19000044"
+          "good 19000050"
           "00010340"
           "0000000000000002"
           "0000000000000001"
           "0000000000000003"
           "000000000000000a" +
-              std::string(64, '0'));
+              std::string(64, '0') +
+              "00030308"
+              "0000000400000001");
+    // From the second parameter on.
+    CHECK(unit.run("4d 00 59 00 00 0002 00ff 00") == "good 1900000c000303080000000400000001");
+    CHECK(unit.run("4d 00 59 00 00 0004 00ff 00") == "check 5/24/00 @cdb 5");
+}
+
+TEST_CASE("statistics tell how long commands waited for the device", "[spc4-7.3.6]") {
+    script unit(thin_disk());
+    const auto lun = unit.nexus->find({});
+    scsi::operation read;
+    read.data_in_bytes = 512;
+    scsi::operation write;
+    write.kind = scsi::operation_kind::write;
+    write.data_out_bytes = 512;
+    lun->took(read, std::chrono::microseconds(150));
+    lun->took(read, std::chrono::microseconds(149));
+    lun->took(write, std::chrono::microseconds(1000));
+    const auto page = unit.run("4d 00 59 00 00 0000 00ff 00");
+    CHECK(page.substr(5 + 2 * 40, 32) == "0000000000000002000000000000000a");
+}
+
+TEST_CASE("the provisioning log page tells what the writable layer occupies", "[sbc3-6.4]") {
+    auto options = unit_on(thin_disk());
+    const auto disk = std::make_shared<fake_disk>(thin_disk());
+    options.device = disk;
+    script unit(std::move(options));
+    CHECK(unit.run("4d 00 4c 00 00 0000 00ff 00") == "good 0c000000");  // the device does not know
+    disk->use({.used = {(5 << 20) + 1}});
+    CHECK(unit.run("4d 00 4c 00 00 0000 00ff 00") ==
+          "good 0c00000c"
+          "00020308"
+          "0000000601000000");
+    disk->use({.used = {5 << 20}, .available = byte_count{(3 << 20) - 1}});
+    CHECK(unit.run("4d 00 4c 00 00 0000 00ff 00") ==
+          "good 0c000018"
+          "000103080000000201000000"
+          "000203080000000501000000");
+    script still(read_only_disk());
+    CHECK(still.run("4d 00 4c 00 00 0000 00ff 00") == "check 5/24/00 @cdb 2.5");
 }

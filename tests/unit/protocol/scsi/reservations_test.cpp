@@ -1,4 +1,4 @@
-// Persistent reservations, and RESERVE/RELEASE of SPC-2, as initiators see them. SPC-4 §5.12.
+// Persistent reservations, and RESERVE/RELEASE of SPC-2, as initiators see them. SPC-4 §5.13.
 #include <catch2/catch.hpp>
 
 #include "protocol/scsi/transport_id.hpp"
@@ -65,7 +65,7 @@ const char* const write_10 = "2a 00 00000000 00 0001 00";
 
 }  // namespace
 
-TEST_CASE("registering, changing and removing keys", "[spc4-5.12.7]") {
+TEST_CASE("registering, changing and removing keys", "[spc4-5.13.7]") {
     three_initiators all;
     CHECK(all.keys() == "good 0000000000000000");
     CHECK(all.a_out({.key = 1, .action_key = 2}) == "conflict");  // not registered: the key must be zero
@@ -122,7 +122,7 @@ TEST_CASE("who may read and write under each type of reservation", "[spc4-table-
                               hex_of(one.type, 2) + "0000");
 }
 
-TEST_CASE("reserving and releasing", "[spc4-5.12.9]") {
+TEST_CASE("reserving and releasing", "[spc4-5.13.9]") {
     three_initiators all;
     CHECK(all.a_out({.action = 1, .type = 1, .key = 0xa}) == "conflict");  // not registered
     all.register_all();
@@ -142,7 +142,7 @@ TEST_CASE("reserving and releasing", "[spc4-5.12.9]") {
     CHECK(drain(all.unit, *all.unit.nexus).empty());
 }
 
-TEST_CASE("the reservation ends with its holder's registration", "[spc4-5.12.11.2]") {
+TEST_CASE("the reservation ends with its holder's registration", "[spc4-5.13.11.2]") {
     three_initiators all;
     all.register_all();
     CHECK(all.a_out({.action = 1, .type = 6, .key = 0xa}) == "good");
@@ -151,7 +151,7 @@ TEST_CASE("the reservation ends with its holder's registration", "[spc4-5.12.11.
     CHECK(drain(all.unit, *all.b) == "2a/04");
 }
 
-TEST_CASE("an all-registrants reservation ends with the last registration", "[spc4-5.12.11.2]") {
+TEST_CASE("an all-registrants reservation ends with the last registration", "[spc4-5.13.11.2]") {
     three_initiators all;
     all.register_all();
     CHECK(all.a_out({.action = 1, .type = 8, .key = 0xa}) == "good");
@@ -162,7 +162,7 @@ TEST_CASE("an all-registrants reservation ends with the last registration", "[sp
     CHECK(all.holder() == "good 0000000600000000");
 }
 
-TEST_CASE("CLEAR takes everything", "[spc4-5.12.11.6]") {
+TEST_CASE("CLEAR takes everything", "[spc4-5.13.11.6]") {
     three_initiators all;
     all.register_all();
     CHECK(all.a_out({.action = 1, .type = 3, .key = 0xa}) == "good");
@@ -173,7 +173,7 @@ TEST_CASE("CLEAR takes everything", "[spc4-5.12.11.6]") {
     CHECK(drain(all.unit, *all.b).empty());
 }
 
-TEST_CASE("PREEMPT of the holder takes the reservation over", "[spc4-5.12.11.4]") {
+TEST_CASE("PREEMPT of the holder takes the reservation over", "[spc4-5.13.11.4]") {
     three_initiators all;
     all.register_all();
     CHECK(all.a_out({.action = 1, .type = 5, .key = 0xa}) == "good");
@@ -188,7 +188,7 @@ TEST_CASE("PREEMPT of the holder takes the reservation over", "[spc4-5.12.11.4]"
           "0000");
 }
 
-TEST_CASE("PREEMPT of registrations leaves the reservation", "[spc4-5.12.11.4]") {
+TEST_CASE("PREEMPT of registrations leaves the reservation", "[spc4-5.13.11.4]") {
     three_initiators all;
     all.register_all();
     CHECK(all.a_out({.action = 1, .type = 5, .key = 0xa}) == "good");
@@ -203,7 +203,7 @@ TEST_CASE("PREEMPT of registrations leaves the reservation", "[spc4-5.12.11.4]")
           "0000");
 }
 
-TEST_CASE("PREEMPT with key zero takes an all-registrants reservation", "[spc4-5.12.11.4]") {
+TEST_CASE("PREEMPT with key zero takes an all-registrants reservation", "[spc4-5.13.11.4]") {
     three_initiators all;
     all.register_all();
     CHECK(all.a_out({.action = 1, .type = 7, .key = 0xa}) == "good");
@@ -216,7 +216,7 @@ TEST_CASE("PREEMPT with key zero takes an all-registrants reservation", "[spc4-5
           "0000");
 }
 
-TEST_CASE("PREEMPT AND ABORT names whose tasks end", "[spc4-5.12.11.5]") {
+TEST_CASE("PREEMPT AND ABORT names whose tasks end", "[spc4-5.13.11.5]") {
     three_initiators all;
     all.register_all();
     CHECK(all.a_out({.action = 1, .type = 1, .key = 0xa}) == "good");
@@ -227,7 +227,7 @@ TEST_CASE("PREEMPT AND ABORT names whose tasks end", "[spc4-5.12.11.5]") {
     CHECK(end.abort_tasks_of == std::vector{all.b->id()});
 }
 
-TEST_CASE("REGISTER AND MOVE hands the reservation to another port", "[spc4-5.12.8]") {
+TEST_CASE("REGISTER AND MOVE hands the reservation to another port", "[spc4-5.13.8]") {
     three_initiators all;
     all.register_all();
     CHECK(all.a_out({.action = 1, .type = 1, .key = 0xa}) == "good");
@@ -295,7 +295,7 @@ TEST_CASE("parameter lists of a wrong length or with APTPL that cannot be kept",
     CHECK(unit.run(cdb_for({}), list_for({.action_key = 1, .flags = 1})) == "check 5/26/00 @list 20.0");
 }
 
-TEST_CASE("with APTPL reservations survive a restart, without they do not", "[spc4-5.12.5]") {
+TEST_CASE("with APTPL reservations survive a restart, without they do not", "[spc4-5.13.5]") {
     scsi::persistent_state kept;
     auto options = unit_on(thin_disk());
     options.persist = [&](const scsi::persistent_state& state) {
@@ -316,7 +316,7 @@ TEST_CASE("with APTPL reservations survive a restart, without they do not", "[sp
     CHECK(second.keys() == (aptpl ? "good 0000000000000008000000000000000a" : "good 0000000000000000"));
 }
 
-TEST_CASE("registrations outlive the session", "[spc4-5.12.7]") {
+TEST_CASE("registrations outlive the session", "[spc4-5.13.7]") {
     three_initiators all;
     CHECK(all.out(*all.b, {.action_key = 0xb}) == "good");
     CHECK(all.out(*all.b, {.action = 1, .type = 3, .key = 0xb}) == "good");
@@ -349,7 +349,7 @@ TEST_CASE("RESERVE(6) and RELEASE(6)", "[spc2-7.22]") {
     CHECK(all.unit.run_on(*all.c, read_10) == "read 0+1 in 512");
 }
 
-TEST_CASE("the two kinds of reservation exclude each other", "[spc4-5.12.3]") {
+TEST_CASE("the two kinds of reservation exclude each other", "[spc4-5.13.3]") {
     three_initiators all;
     CHECK(all.a_out({.action_key = 0xa}) == "good");
     CHECK(all.unit.run("16 00000000 00") == "conflict");

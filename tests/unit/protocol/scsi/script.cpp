@@ -39,7 +39,7 @@ std::string describe_fixed(const std::vector<std::byte>& sense) {
 
 constexpr const char* operation_names[] = {
     "read",    "write", "write_atomic", "write_and_verify", "verify", "compare", "same", "or", "compare_and_write",
-    "discard", "flush", "prefetch",     "extents",          "copy"};
+    "discard", "flush", "prefetch",     "extents",          "copy",   "erase"};
 
 std::string describe(const operation& work) {
     std::string out = operation_names[static_cast<std::size_t>(work.kind)];

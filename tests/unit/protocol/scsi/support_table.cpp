@@ -65,6 +65,7 @@ void write_commands(std::ostream& out) {
         if (spec.action) out << "/" << hex(*spec.action);
         out << " | " << spec.name;
         if (spec.feature == scsi::needs::discard) out << " (thin units only)";
+        if (spec.feature == scsi::needs::erase) out << " (units with a writable layer only)";
         out << " | " << spec.clause << " | " << name_of(spec.medium) << " | `" << usage_of(spec) << "` |\n";
     }
 }
