@@ -183,9 +183,11 @@ bool session::must_wait(const scsi_task& task) const {
 void session::block(scsi_task& task, const_bytes immediate) {
     task.state = task_state::blocked;
     ++blocked_;
-    if (immediate.empty() && !task.unsolicited_open) return;
-    const std::uint32_t burst = std::min(agreed_.first_burst_bytes, task.expected_out);
-    task.out = host_.allocate(std::max<std::size_t>(burst, immediate.size()));
+    // What comes before its turn is kept: immediate data, and what the initiator may send unasked.
+    const std::size_t unasked = task.unsolicited_open ? std::min(agreed_.first_burst_bytes, task.expected_out) : 0;
+    const std::size_t kept = std::max(unasked, immediate.size());
+    if (kept == 0) return;
+    task.out = host_.allocate(kept);
     std::copy(immediate.begin(), immediate.end(), task.out.data());
     task.received = static_cast<std::uint32_t>(immediate.size());
 }
@@ -203,7 +205,7 @@ void session::unblock() {
         --blocked_;
         next->state = task_state::running;
         const io_buffer held = std::move(next->out);
-        start(*next, held.bytes().first(next->received));
+        start(*next, held.bytes().first(std::min<std::size_t>(next->received, held.size())));
     }
     unblocking_ = false;
 }

@@ -298,6 +298,19 @@ TEST_CASE("an ordered task waits for older ones, and younger ones wait for it", 
     CHECK(s.begun[3]->initiator_task_tag == 3);
 }
 
+TEST_CASE("an ordered write of nothing, with data announced, waits and ends", "[sam5-8.6]") {
+    session_parameters agreed;
+    agreed.initial_r2t = false;
+    script s(agreed);
+    s.recv(s.command({.itt = 1}));
+    s.recv(s.command({.itt = 2, .flags = command_flag::write | 2, .bytes = 0}));
+    CHECK(s.begun.size() == 1);
+    s.target().finish(*s.begun[0], 0, {});
+    REQUIRE(s.begun.size() == 2);
+    s.recv(s.data_out(2, reserved_tag, 0, 0, 0));
+    CHECK(s.arrived.size() == 1);
+}
+
 TEST_CASE("what is not understood is rejected with its header", "[rfc7143-11.17]") {
     struct row {
         std::uint8_t opcode_byte;
