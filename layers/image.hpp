@@ -20,6 +20,7 @@ class logger;
 namespace obd::layers {
 
 class layer_pool;
+class read_stack;
 class upper_opener;
 
 /// What opening an image needs. All of it outlives every image that was opened with it.
@@ -53,5 +54,12 @@ public:
 /// Opens all layers (in parallel), merges their indexes once. The failure names the layer, the place and the reason.
 /// What the config asks for and this version does not do fails with errc::unsupported, naming the member.
 asio::awaitable<result<std::shared_ptr<image>>> open_image(image_config config, image_services services);
+
+/// The read-only layers of a config, opened and merged once for any number of writable layers to stand on
+/// (upper_opener). The config's upper and result file are left alone.
+asio::awaitable<result<std::shared_ptr<const read_stack>>> open_read_stack(image_config config,
+                                                                           image_services services);
+/// They alone as a read-only disk. REQUIRES: the stack has a size.
+std::shared_ptr<image> read_only_view(std::shared_ptr<const read_stack> stack);
 
 }  // namespace obd::layers

@@ -3,6 +3,7 @@
 #include <rapidjson/error/en.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 
 #include "base/limits.hpp"
@@ -64,11 +65,14 @@ result<rapidjson::Document> parse(std::string_view text, std::string_view where)
 result<rapidjson::Document> parse_file(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     if (!file) return fail_errno(path.string());
+    // In pieces: a buffer of the greatest size would leave its pages with the allocator.
     std::string text;
-    text.resize(limits::config_file_bytes + 1);
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    std::array<char, 4096> piece;
+    while (file && text.size() <= limits::config_file_bytes) {
+        file.read(piece.data(), piece.size());
+        text.append(piece.data(), static_cast<std::size_t>(file.gcount()));
+    }
     if (file.bad()) return fail(errc::io_error, path.string());
-    text.resize(static_cast<std::size_t>(file.gcount()));
     return parse(text, path.string());
 }
 

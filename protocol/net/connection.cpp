@@ -33,12 +33,11 @@ connection::connection(std::shared_ptr<server_core> core, std::shared_ptr<net_lo
       opened_(std::chrono::steady_clock::now()),
       last_activity_(opened_) {
     core_->open_connections.fetch_add(1);
-    core_->logins_under_way.fetch_add(1);
 }
 
 connection::~connection() {
     core_->open_connections.fetch_sub(1);
-    if (counted_login_) core_->logins_under_way.fetch_sub(1);
+    core_->half_open.remove(id_);
 }
 
 void connection::start() {
@@ -80,7 +79,7 @@ void connection::on_turn_end() {
 // Level-triggered: what stays in the socket is reported again, so a short read is the end of the turn without another
 // look.
 void connection::receive() {
-    for (int i = 0; i < reads_per_turn && !stopped(); ++i) {
+    for (int i = 0; i < reads_per_turn && !stopped() && !backlog_; ++i) {
         const auto scratch = loop_->scratch();
         std::copy(stash_.begin(), stash_.end(), scratch.begin());
         const auto room = scratch.subspan(stash_.size());
@@ -119,6 +118,12 @@ std::size_t connection::feed(const_bytes bytes) {
         if (directed_.active) return position;
     }
     while (!stopped()) {
+        if (output_.bytes() >= stop_reading_at) {
+            // Small requests can ask for much: the rest waits until the peer has read.
+            send_now();
+            backlog_ = output_.bytes() >= stop_reading_at;
+            if (backlog_) break;
+        }
         const auto rest = bytes.subspan(position);
         const auto found = look(framing_, rest);
         if (found.verdict == framing_verdict::incomplete) break;
@@ -189,6 +194,7 @@ void connection::handle(const pdu_view& pdu) {
             fail(session_->close_reason());
             break;
         case pdu_verdict::close_after_send:
+            if (lease_ && !asked_logout_ && session_->logged_out()) lease_->set_end(session_end::logged_out);
             reason_ = session_->close_reason();
             close_after_send_ = true;
             break;
@@ -211,20 +217,36 @@ void connection::send_now() {
     if (output_.bytes() != before) last_activity_ = std::chrono::steady_clock::now();
 }
 
-void connection::flush() {
+void connection::send_all() {
     while (!failed_) {
         send_now();
         if (blocked_ || failed_) return;
         if (runner_) runner_->output_has_room();
-        if (output_.empty()) break;
+        if (output_.empty()) return;
     }
-    if (close_after_send_) fail(reason_);
+}
+
+// PDUs that came while too much was queued.
+void connection::take_up() {
+    backlog_ = false;
+    const auto waiting = std::exchange(stash_, {});
+    stash_rest(const_bytes(waiting).subspan(feed(waiting)));
+}
+
+void connection::flush() {
+    send_all();
+    while (backlog_ && !failed_ && !close_after_send_ && output_.bytes() < stop_reading_at) {
+        take_up();
+        send_all();
+    }
+    if (close_after_send_ && output_.empty()) fail(reason_);
 }
 
 // Registers for what is waited for now; costs a system call only when that changes.
 void connection::watch() {
     if (socket_.get() < 0) return;
-    const bool reads = (phase_ == phase::login || phase_ == phase::full_feature) && output_.bytes() < stop_reading_at;
+    const bool reads =
+        (phase_ == phase::login || phase_ == phase::full_feature) && output_.bytes() < stop_reading_at && !backlog_;
     const std::uint32_t wanted = (reads ? std::uint32_t{EPOLLIN} : 0u) | (blocked_ ? std::uint32_t{EPOLLOUT} : 0u);
     if (wanted == watched_) return;
     watched_ = wanted;
@@ -257,6 +279,7 @@ void connection::finish_close() {
     phase_ = phase::closed;
     loop_->poller().undefer(*this);
     runner_.reset();
+    lease_.reset();  // who waits for the session to be unknown finds its units closed
     if (record_) {
         core_->drop_session(record_);
         if (session_ && core_->options.on_session_end) core_->options.on_session_end(record_->snapshot());
@@ -271,7 +294,8 @@ void connection::check_waiters() {
     std::erase_if(waiters_, [&](waiter& one) {
         bool busy = session_ != nullptr && session_->aborting(one.lun);
         if (session_ && !one.aborting_only) {
-            session_->for_each_task([&](const scsi_task& task) { busy = busy || !one.lun || task.lun == *one.lun; });
+            session_->for_each_task(
+                [&](const scsi_task& task) { busy = busy || !one.lun || task.unit == unit_key(*one.lun); });
         }
         if (!busy) ready.push_back(std::move(one.done));
         return !busy;
@@ -279,14 +303,34 @@ void connection::check_waiters() {
     for (const auto& done : ready) done();
 }
 
+void connection::watch_patience(steady_time now) {
+    if (!session_->awaiting_data()) {
+        awaits_data_since_.reset();
+    } else if (!awaits_data_since_) {
+        awaits_data_since_ = now;
+    } else if (now - *awaits_data_since_ >= core_->options.data_out_patience) {
+        awaits_data_since_.reset();
+        session_->stop_awaiting_data();
+        loop_->poller().defer(*this);
+    }
+}
+
+half_open_logins::entry connection::as_half_open() {
+    return {.connection_id = id_, .host = peer_.host(), .owner = weak_from_this(), .loop = loop_};
+}
+
 void connection::tick(steady_time now) {
     const auto& options = core_->options;
-    if (phase_ == phase::draining || phase_ == phase::closed) return;
+    if (phase_ == phase::closed) return;
+    if (runner_) runner_->tick(now);
+    if (phase_ == phase::draining) return;
     if (phase_ != phase::full_feature) {
-        if (now - opened_ > options.login_timeout) close("login timeout");
+        // A login that is complete waits for the tasks of the session that it reinstates, which have a deadline.
+        const auto more = record_ ? options.command_deadline : std::chrono::milliseconds(0);
+        if (now - opened_ > options.login_timeout + more) close("login timeout");
         return;
     }
-    runner_->tick(now);
+    watch_patience(now);
     if (pinged_ && now - *pinged_ > options.keepalive_timeout) return close("the initiator does not answer");
     if (!pinged_ && options.keepalive_idle.count() != 0 && now - last_activity_ > options.keepalive_idle) {
         session_->ask_ping();

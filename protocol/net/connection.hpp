@@ -19,8 +19,6 @@
 
 namespace obd::iscsi {
 
-using lun_bytes = std::array<std::byte, 8>;
-
 class connection final : public pollable,
                          public session_host,
                          public login_policy,
@@ -33,6 +31,7 @@ public:
     /// Registers with the loop, which owns the connection from then on.
     void start();
     void tick(steady_time now);
+    half_open_logins::entry as_half_open();
     /// Closes the socket at once; the session stays known until its tasks have left the medium alone. Not from within a
     /// session call.
     void close(std::string_view reason);
@@ -47,6 +46,8 @@ public:
     void ask_logout(std::uint16_t seconds);
     /// Ends tasks, closes, and calls `done` when nothing of the session is left.
     void terminate(std::string_view reason, std::function<void()> done);
+    /// The same, and tells the initiator. RFC 7143 §11.9.1, event 3.
+    void drop(std::string_view reason);
 
 private:
     enum class phase : std::uint8_t { login, waiting, full_feature, draining, closed };
@@ -80,6 +81,9 @@ private:
     }
     void stash_rest(const_bytes rest);
     void flush();
+    void send_all();
+    void take_up();
+    void watch_patience(steady_time now);
     void watch();
     void fail(std::string_view reason);
     void finish_close();
@@ -88,6 +92,9 @@ private:
     // connection_login.cpp
     void on_login(const pdu_view& pdu);
     void complete_login();
+    void make_record();
+    void take_units();
+    void refuse_login(login_status status);
     void enter_full_feature();
     void send_login(login_step step);
     void resume();
@@ -103,7 +110,11 @@ private:
     stop abort(scsi_task& task) override { return runner_->abort(task); }
     void forget(scsi_task& task) override { runner_->forget(task); }
     bool unit_exists(const lun_bytes& lun) override { return runner_->nexus().find(lun) != nullptr; }
+    std::optional<attention_bytes> pending_attention(const lun_bytes& lun) override;
     void manage(const management_request& request) override;
+    void abort_others(const scsi_task& task, const std::vector<scsi::nexus_id>& whose) override;
+    void say_dropped();
+    void tell_fast_abort(const std::optional<lun_bytes>& lun);
     void reset_units(const management_request& request);
     std::optional<std::string> send_targets(std::string_view value, session_type type) override;
     std::string target_addresses() const;
@@ -125,7 +136,8 @@ private:
     bool blocked_ = false;  // the socket takes no more for now
     bool failed_ = false;   // to be closed at the end of the turn
     bool close_after_send_ = false;
-    bool counted_login_ = true;
+    bool asked_logout_ = false;  // by us: the initiator's logout is none of its own wish
+    bool backlog_ = false;       // whole PDUs may wait in stash_ until the socket has taken more
     std::string reason_;
 
     std::vector<std::byte> stash_;  // the beginning of a PDU whose rest has not come
@@ -133,7 +145,8 @@ private:
     output_queue output_;
 
     std::unique_ptr<login_engine> login_;
-    std::optional<login_step> last_step_;  // the one that ends the login, while something is waited for
+    std::optional<login_step> last_step_;     // the one that ends the login, while something is waited for
+    std::unique_ptr<initiator_lease> lease_;  // on the units of the initiator, where it has some of its own
     std::shared_ptr<session_record> record_;
     std::unique_ptr<session> session_;
     std::unique_ptr<task_runner> runner_;
@@ -143,6 +156,7 @@ private:
     steady_time opened_;
     steady_time last_activity_;
     std::optional<steady_time> pinged_;
+    std::optional<steady_time> awaits_data_since_;
 };
 
 }  // namespace obd::iscsi

@@ -68,34 +68,66 @@ void connection::resume() {
     loop_->poller().defer(*this);
 }
 
+void connection::make_record() {
+    const auto& who = login_->identity();
+    record_ = std::make_shared<session_record>();
+    record_->isid = who.isid;
+    record_->connection_id = who.connection_id;
+    record_->owner = weak_from_this();
+    record_->loop = loop_.get();
+    record_->where = who.target_name.empty() ? nullptr : core_->find_target(who.target_name);
+    if (record_->where) record_->units = record_->where->inventory;
+    const auto& agreed = login_->agreed();
+    record_->info = {.id = 0,
+                     .initiator_name = who.initiator_name,
+                     .initiator_alias = who.initiator_alias,
+                     .isid = to_hex(who.isid),
+                     .tsih = who.tsih,
+                     .target_name = who.target_name,
+                     .peer_address = peer_.text(),
+                     .portal = local_.text(),
+                     .header_digest = agreed.header_digest,
+                     .data_digest = agreed.data_digest,
+                     .commands = 0,
+                     .read_bytes = 0,
+                     .written_bytes = 0,
+                     .since = std::chrono::system_clock::now()};
+}
+
+/// Waits for the units that the initiator has for itself, then goes on with complete_login().
+void connection::take_units() {
+    auto handler = [self = shared_from_this()](result<std::unique_ptr<initiator_lease>> lease) {
+        if (self->phase_ != phase::waiting) return;  // the login timed out: the lease ends with this function
+        if (lease) {
+            self->lease_ = std::move(*lease);
+            self->record_->units = self->lease_->units();
+            return self->complete_login();
+        }
+        const auto& why = lease.error();
+        self->core_->log.error("{} no units for initiator={} target={} error=\"{}\"", self->prefix(),
+                               self->record_->info.initiator_name, self->record_->info.target_name, why.message());
+        const bool full = why.is(errc::out_of_space) || why.is(errc::limit_exceeded);
+        self->refuse_login(full ? login_status::out_of_resources : login_status::service_unavailable);
+    };
+    record_->where->apart->acquire(record_->info.initiator_name, record_->isid, loop_->context(), std::move(handler));
+}
+
+void connection::refuse_login(login_status status) {
+    record_.reset();
+    lease_.reset();
+    login_engine::refuse(*last_step_, status);
+    send_login(std::move(*last_step_));
+    resume();
+}
+
 // RFC 7143 §6.3.5: a session with the same names and ISID ends, with all of its tasks, before this one begins.
 void connection::complete_login() {
     const auto& who = login_->identity();
-    if (!record_) {
-        record_ = std::make_shared<session_record>();
-        record_->isid = who.isid;
-        record_->connection_id = who.connection_id;
-        record_->owner = weak_from_this();
-        record_->loop = loop_.get();
-        record_->where = who.target_name.empty() ? nullptr : core_->find_target(who.target_name);
-        const auto& agreed = login_->agreed();
-        record_->info = {.id = 0,
-                         .initiator_name = who.initiator_name,
-                         .initiator_alias = who.initiator_alias,
-                         .isid = to_hex(who.isid),
-                         .tsih = who.tsih,
-                         .target_name = who.target_name,
-                         .peer_address = peer_.text(),
-                         .portal = local_.text(),
-                         .header_digest = agreed.header_digest,
-                         .data_digest = agreed.data_digest,
-                         .commands = 0,
-                         .read_bytes = 0,
-                         .written_bytes = 0,
-                         .since = std::chrono::system_clock::now()};
-    }
+    if (!record_) make_record();
+    core_->half_open.remove(id_);
     phase_ = phase::waiting;
     const bool normal = !who.target_name.empty();
+    if (normal && record_->where && record_->where->apart && !lease_) return take_units();
     const auto entered = core_->enter_session(record_);
     if (entered.older) {
         core_->log.info("{} reinstates session={}", prefix(), entered.older->info.id);
@@ -113,11 +145,7 @@ void connection::complete_login() {
     const bool gone = normal && (!record_->where || record_->where->closing);
     if (!entered.ok || gone || core_->closing) {
         if (entered.ok) core_->drop_session(record_);
-        record_.reset();
-        login_engine::refuse(*last_step_,
-                             entered.ok ? login_status::service_unavailable : login_status::out_of_resources);
-        send_login(std::move(*last_step_));
-        return resume();
+        return refuse_login(entered.ok ? login_status::service_unavailable : login_status::out_of_resources);
     }
     enter_full_feature();
 }
@@ -132,20 +160,19 @@ void connection::enter_full_feature() {
     session_ = std::make_unique<session>(agreed, login_->cmd_sn(), login_->stat_sn(), *this);
     std::unique_ptr<scsi::i_t_nexus> nexus;
     const scsi::initiator_port port{record_->info.initiator_name, record_->isid};
-    if (record_->where) {
-        nexus = record_->where->inventory.add_nexus(port);
+    if (record_->units) {
+        nexus = record_->units->add_nexus(port);
     } else {
         // A discovery session takes no SCSI commands, but an initiator may send some: they find no logical unit.
         scsi::lun_inventory nothing{scsi::target_port{}};
         nexus = nothing.add_nexus(port);
     }
-    runner_ = std::make_unique<task_runner>(*session_, std::move(nexus), loop_, *record_, *this,
-                                            core_->options.command_deadline);
+    record_->nexus = nexus->id();
+    const runner_limits bounds{core_->options.command_deadline, core_->options.tasks_per_unit};
+    runner_ = std::make_unique<task_runner>(*session_, std::move(nexus), loop_, *record_, *this, core_->late, bounds);
     login_.reset();
     phase_ = phase::full_feature;
     core_->forgive(peer_.host());
-    core_->logins_under_way.fetch_sub(1);
-    counted_login_ = false;
     core_->log.info("{} session begins target={} peer={} isid={} tsih={}", prefix(), record_->info.target_name,
                     peer_.text(), record_->info.isid, record_->info.tsih);
     if (core_->options.on_session_begin) core_->options.on_session_begin(record_->snapshot());
@@ -168,6 +195,12 @@ admission connection::admit(const login_identity& who, session_type type) {
             verdict.status = login_status::target_removed;
         } else if (!where->admits(who.initiator_name)) {
             verdict.status = login_status::authorization_failure;
+        } else if (const auto moved = where->moved()) {
+            // RFC 7143 §11.13.5: "A redirection response MAY be issued by a target prior to or after completing a
+            // security negotiation"
+            const bool for_good = moved->how == redirection::kind::permanent;
+            verdict.status = for_good ? login_status::moved_permanently : login_status::moved_temporarily;
+            verdict.moved_to = moved->address;
         } else {
             verdict.target_alias = where->options.alias;
             verdict.auth = where->options.auth;

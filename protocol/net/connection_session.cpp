@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 
 #include "protocol/net/connection.hpp"
@@ -40,6 +41,37 @@ void connection::report(const scsi_task& task, const failure& what) {
                          what.message());
 }
 
+// SAM-5 §7.9: UADE_DEPTH tells whether more than this one wait.
+std::optional<attention_bytes> connection::pending_attention(const lun_bytes& lun) {
+    const auto unit = runner_->nexus().find(lun);
+    const auto waiting = unit ? unit->pending_attention() : std::nullopt;
+    if (!waiting) return std::nullopt;
+    constexpr unsigned one = 1, several = 2;
+    const auto depth = (waiting->more ? several : one) << 4;
+    const auto key = static_cast<unsigned>(waiting->first.key);
+    return attention_bytes{static_cast<std::uint8_t>(depth | key), waiting->first.asc, waiting->first.ascq};
+}
+
+// PREEMPT AND ABORT, SPC-4 §5.12.11.5: the tasks of the named nexuses end before the command does.
+void connection::abort_others(const scsi_task& task, const std::vector<scsi::nexus_id>& whose) {
+    const auto all = when_all_gone([self = shared_from_this(), index = task.index, order = task.order] {
+        asio::post(self->loop_->context(), [self, index, order] {
+            if (self->phase_ == phase::full_feature) self->runner_->others_aborted(index, order);
+        });
+    });
+    const std::optional<lun_bytes> lun = task.lun;
+    for (const auto& one : core_->sessions_beside(*record_)) {
+        if (std::find(whose.begin(), whose.end(), one->nexus.load()) == whose.end()) continue;
+        if (one != record_) {
+            abort_in(one, lun, true, all);
+            continue;
+        }
+        session_->abort_tasks(lun, &task);
+        waiters_.push_back({lun, true, [all] {}});
+        loop_->poller().defer(*this);
+    }
+}
+
 // RFC 7143 §11.5: CLEAR TASK SET and the resets concern all sessions of the logical unit, or of the target.
 void connection::manage(const management_request& request) {
     const bool whole_target =
@@ -51,10 +83,12 @@ void connection::manage(const management_request& request) {
             if (self->phase_ != phase::full_feature) return;
             self->reset_units(request);
             self->session_->management_done(request.initiator_task_tag, task_response::function_complete);
+            if (self->close_after_send_) self->say_dropped();  // a cold reset
             self->loop_->poller().defer(*self);
         });
     });
-    for (const auto& one : core_->sessions_of(record_->where.get())) {
+    if (request.function == task_function::i_t_nexus_reset) return;
+    for (const auto& one : core_->sessions_beside(*record_)) {
         if (one != record_) abort_in(one, lun, tell_nexus, all);
     }
 }
@@ -65,19 +99,21 @@ void connection::reset_units(const management_request& request) {
         if (const auto unit = runner_->nexus().find(request.lun)) unit->reset_unit(scsi::reset_kind::logical_unit);
         return;
     }
+    if (request.function == task_function::i_t_nexus_reset) return runner_->nexus().reset();
     if (request.function == task_function::clear_task_set || !record_->where) return;
     const bool cold = request.function == task_function::target_cold_reset;
-    for (const auto& unit : record_->where->inventory.units()) {
+    for (const auto& unit : record_->units->units()) {
         unit->reset(cold ? scsi::reset_kind::hard : scsi::reset_kind::logical_unit);
     }
     if (!cold) return;
     // RFC 7143 §11.5.1: a cold reset ends all sessions of the target; this one when its answer has left.
-    for (const auto& one : core_->sessions_of(record_->where.get())) {
+    for (const auto& one : core_->sessions_beside(*record_)) {
         if (one == record_) continue;
         asio::post(one->loop->context(), [one] {
-            if (const auto owner = one->owner.lock()) owner->terminate("target cold reset", [] {});
+            if (const auto owner = one->owner.lock()) owner->drop("target cold reset");
         });
     }
+    // Its own session is told after the function's response, which management_done() sends.
     reason_ = "target cold reset";
     close_after_send_ = true;
 }
@@ -85,14 +121,27 @@ void connection::reset_units(const management_request& request) {
 void connection::abort_for(const std::optional<lun_bytes>& lun, bool tell_nexus, std::function<void()> done) {
     if (phase_ == phase::closed || !session_) return done();
     bool any = false;
-    session_->for_each_task([&](const scsi_task& task) { any = any || !lun || task.lun == *lun; });
-    if (phase_ == phase::full_feature) session_->abort_tasks(lun);
+    session_->for_each_task([&](const scsi_task& task) { any = any || !lun || task.unit == unit_key(*lun); });
+    if (phase_ == phase::full_feature) {
+        if (any && session_->parameters().fast_abort) tell_fast_abort(lun);
+        session_->abort_tasks(lun);
+    }
     if (any && tell_nexus && lun && runner_) {
         if (const auto unit = runner_->nexus().find(*lun)) unit->commands_cleared();
     }
     waiters_.push_back({lun, true, std::move(done)});
     loop_->poller().defer(*this);
     check_waiters();
+}
+
+// RFC 7143 §4.2.3.4: one message for each unit whose tasks end by the wish of another session.
+void connection::tell_fast_abort(const std::optional<lun_bytes>& lun) {
+    std::vector<lun_bytes> told;
+    session_->for_each_task([&](const scsi_task& task) {
+        if (lun && task.unit != unit_key(*lun)) return;
+        if (std::find(told.begin(), told.end(), task.unit) == told.end()) told.push_back(task.unit);
+    });
+    for (const auto& unit : told) session_->send_async(async_event::tasks_terminated, {.lun = unit});
 }
 
 void connection::when_idle(const lun_bytes& lun, std::function<void()> done) {
@@ -103,7 +152,8 @@ void connection::when_idle(const lun_bytes& lun, std::function<void()> done) {
 
 void connection::ask_logout(std::uint16_t seconds) {
     if (phase_ != phase::full_feature) return;
-    session_->send_async(async_event::logout_request, 0, 0, seconds);
+    asked_logout_ = true;
+    session_->send_async(async_event::logout_request, {.third = seconds});
     loop_->poller().defer(*this);
 }
 
@@ -111,6 +161,20 @@ void connection::terminate(std::string_view reason, std::function<void()> done) 
     if (phase_ == phase::closed) return done();
     waiters_.push_back({std::nullopt, true, std::move(done)});
     close(reason);
+}
+
+// RFC 7143 §11.9.1: Parameter2 and Parameter3 are the times to wait and to retain; nothing is retained at level 0.
+void connection::say_dropped() {
+    const auto wait = static_cast<std::uint16_t>(session_->parameters().default_time2wait);
+    session_->send_async(async_event::session_drop, {.second = wait});
+}
+
+void connection::drop(std::string_view reason) {
+    if (phase_ == phase::full_feature) {
+        say_dropped();
+        send_now();
+    }
+    terminate(reason, [] {});
 }
 
 // RFC 7143 appendix C.

@@ -8,6 +8,7 @@
 
 #include "protocol/iscsi/io_buffer.hpp"
 #include "protocol/net/device_operations.hpp"
+#include "protocol/net/late_operations.hpp"
 #include "protocol/net/net_loop.hpp"
 #include "protocol/scsi/device_server.hpp"
 
@@ -28,6 +29,8 @@ struct flight : std::enable_shared_from_this<flight> {
     task_runner* runner = nullptr;  ///< who waits for it; nothing when nobody does any more
     std::size_t task_index = 0;
     std::optional<result<scsi::operation_result>> outcome;
+    std::shared_ptr<late_operations> late;  ///< where `ticket` is, once this was given up on
+    late_operations::ticket ticket{};
 
     /// Starts it; the runner's landed() follows, on the loop, never from within.
     void start();
@@ -35,6 +38,8 @@ struct flight : std::enable_shared_from_this<flight> {
     void give_up();
     /// May its task end before it does? Only when it changes nothing on the medium.
     bool harmless() const;
+    /// Nobody waits for it any more, though it is not harmless: others are kept off its range until it has ended.
+    void leave_to(std::shared_ptr<late_operations> those);
 };
 
 }  // namespace obd::iscsi

@@ -15,9 +15,6 @@ namespace {
 
 // Accepted in one turn before connections get theirs.
 constexpr int accepts_per_turn = 64;
-// Connections that have not logged in. They cost little, but a flood of them must not take all of the connections.
-constexpr std::size_t logins_limit = 1024;
-
 unique_descriptor open_spare() {
     return unique_descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
@@ -59,7 +56,7 @@ void listener::shed() {
 
 void listener::deal(unique_descriptor socket) {
     const bool full = core_->open_connections >= limits::connections_per_portal * core_->portals.size();
-    if (core_->closing || full || core_->logins_under_way >= logins_limit) {
+    if (core_->closing || full) {
         if (core_->may_warn())
             core_->log.warn("connection refused peer={} reason=\"{}\"", peer_endpoint(socket.get()).text(),
                             core_->closing ? "shutting down" : "too many connections");
@@ -67,6 +64,11 @@ void listener::deal(unique_descriptor socket) {
     }
     const auto loop = core_->loops[next_++ % core_->loops.size()];
     auto one = std::make_shared<connection>(core_, loop, std::move(socket));
+    if (auto oldest = core_->half_open.add(one->as_half_open())) {
+        asio::post(oldest->loop->context(), [gone = oldest->owner] {
+            if (const auto owner = gone.lock()) owner->close("newer logins need its place");
+        });
+    }
     if (loop == own_) return one->start();
     asio::post(loop->context(), [one = std::move(one)] { one->start(); });
 }

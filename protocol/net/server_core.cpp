@@ -14,6 +14,22 @@ constexpr unsigned warnings_a_second = 20;
 
 }  // namespace
 
+target::target(target_options with, scsi::target_port port)
+    : options(std::move(with)),
+      inventory(std::make_shared<scsi::lun_inventory>(port)),
+      apart(options.per_initiator ? std::make_shared<initiator_table>(options.per_initiator, port) : nullptr),
+      redirect_(options.redirect) {}
+
+std::optional<redirection> target::moved() const {
+    const std::lock_guard lock(mutex_);
+    return redirect_;
+}
+
+void target::set_redirect(std::optional<redirection> to) {
+    const std::lock_guard lock(mutex_);
+    redirect_ = std::move(to);
+}
+
 bool target::admits(std::string_view initiator) const {
     const auto& allowed = options.allowed_initiators;
     return allowed.empty() || std::find(allowed.begin(), allowed.end(), initiator) != allowed.end();
@@ -125,15 +141,20 @@ std::vector<std::shared_ptr<session_record>> server_core::sessions_of(const targ
     return found;
 }
 
-std::size_t server_core::session_count(const target* where) const {
-    return sessions_of(where).size();
+std::vector<std::shared_ptr<session_record>> server_core::sessions_beside(const session_record& one) const {
+    auto found = sessions_of(one.where.get());
+    std::erase_if(found, [&](const auto& other) { return other->units != one.units; });
+    return found;
 }
 
 std::chrono::milliseconds server_core::penalty_for(const std::string& host) {
     const std::lock_guard lock(mutex_);
     if (failures_.size() >= remembered_failures && !failures_.contains(host)) failures_.clear();
-    const unsigned count = failures_[host]++;
-    return first_penalty * (1 << std::min(count, most_doublings));
+    auto& past = failures_[host];
+    const auto now = std::chrono::steady_clock::now();
+    const auto delay = first_penalty * (1 << std::min(past.count++, most_doublings));
+    past.last_answer = std::max(past.last_answer, now) + delay;
+    return std::chrono::ceil<std::chrono::milliseconds>(past.last_answer - now);
 }
 
 void server_core::forgive(const std::string& host) {

@@ -12,21 +12,32 @@
 
 #include "protocol/iscsi/login.hpp"
 #include "protocol/net/endpoint.hpp"
+#include "protocol/net/half_open_logins.hpp"
+#include "protocol/net/initiator_table.hpp"
+#include "protocol/net/late_operations.hpp"
 #include "protocol/net/net_loop.hpp"
 #include "protocol/net/target_server.hpp"
 #include "protocol/scsi/device_server.hpp"
 
 namespace obd::iscsi {
 
-/// One iSCSI target. Its options do not change.
-struct target {
-    target(target_options with, scsi::target_port port) : options(std::move(with)), inventory(std::move(port)) {}
+/// One iSCSI target. Its options do not change, but where it redirects to.
+class target {
+public:
+    target(target_options with, scsi::target_port port);
 
     bool admits(std::string_view initiator) const;
+    std::optional<redirection> moved() const;
+    void set_redirect(std::optional<redirection> to);
 
-    const target_options options;  ///< name and allowed initiators in folded form
-    scsi::lun_inventory inventory;
+    const target_options options;                          ///< name and allowed initiators in folded form
+    const std::shared_ptr<scsi::lun_inventory> inventory;  ///< what its sessions share
+    const std::shared_ptr<initiator_table> apart;          ///< instead: the units of each initiator; or nothing
     std::atomic<bool> closing{false};
+
+private:
+    mutable std::mutex mutex_;
+    std::optional<redirection> redirect_;
 };
 
 /// One session, as other threads may see it.
@@ -34,9 +45,11 @@ struct session_record {
     session_info info;  ///< but the counters
     std::array<std::byte, 6> isid{};
     std::uint16_t connection_id = 0;
-    std::shared_ptr<target> where;  ///< nothing: discovery
+    std::shared_ptr<target> where;               ///< nothing: discovery
+    std::shared_ptr<scsi::lun_inventory> units;  ///< that the session sees; set before it is known to others
     std::weak_ptr<connection> owner;
     net_loop* loop = nullptr;
+    std::atomic<scsi::nexus_id> nexus{};  ///< nothing before the full-feature phase
     // Written by the session's thread alone.
     std::atomic<std::uint64_t> commands{0}, read_bytes{0}, written_bytes{0};
 
@@ -58,7 +71,8 @@ public:
     std::vector<endpoint> portals;                 ///< as bound; fixed after start
     std::atomic<bool> closing{false};
     std::atomic<std::size_t> open_connections{0};
-    std::atomic<std::size_t> logins_under_way{0};
+    half_open_logins half_open{{options.half_open_logins, options.half_open_logins_per_address}};
+    const std::shared_ptr<late_operations> late = std::make_shared<late_operations>();
     std::atomic<std::uint64_t> next_connection{1};
 
     /// A line that a peer can provoke: at most so many a second, the rest is not logged. Thread-safe.
@@ -86,9 +100,11 @@ public:
     std::shared_ptr<session_record> same_nexus(const login_identity& who) const;
     /// Of one target, or all.
     std::vector<std::shared_ptr<session_record>> sessions_of(const target* where) const;
-    std::size_t session_count(const target* where) const;
+    /// Those that share logical units with `one`, itself among them.
+    std::vector<std::shared_ptr<session_record>> sessions_beside(const session_record& one) const;
 
-    // Wrong CHAP secrets: the delay before the next answer to that address.
+    // Wrong CHAP secrets: the delay before the next answer to that address. It grows with each one, and answers to one
+    // address go out one after the other: more connections do not make guessing quicker.
     std::chrono::milliseconds penalty_for(const std::string& host);
     void forgive(const std::string& host);
 
@@ -96,7 +112,11 @@ private:
     mutable std::mutex mutex_;
     std::map<std::string, std::shared_ptr<target>, std::less<>> targets_;
     std::vector<std::shared_ptr<session_record>> sessions_;
-    std::map<std::string, unsigned> failures_;
+    struct wrong_secrets {
+        unsigned count = 0;
+        std::chrono::steady_clock::time_point last_answer{};
+    };
+    std::map<std::string, wrong_secrets> failures_;
     std::atomic<std::int64_t> warning_second_{0};
     std::atomic<unsigned> warnings_{0};
     std::uint64_t next_session_ = 1;

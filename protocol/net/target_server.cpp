@@ -27,9 +27,10 @@ milliseconds tick_of(const target_server_options& options) {
     return std::clamp(shortest / 8, milliseconds{1}, longest_tick);
 }
 
-void for_each_owner(const std::vector<std::shared_ptr<session_record>>& records,
-                    const std::function<void(connection&)>& call) {
-    for (const auto& one : records) {
+using records = std::vector<std::shared_ptr<session_record>>;
+
+void for_each_owner(const records& of, const std::function<void(connection&)>& call) {
+    for (const auto& one : of) {
         asio::post(one->loop->context(), [one, call] {
             if (const auto owner = one->owner.lock()) call(*owner);
         });
@@ -49,12 +50,16 @@ public:
     asio::awaitable<result<void>> remove_lun(const std::string& target, std::uint16_t lun) override;
     asio::awaitable<result<void>> remove_target(const std::string& target, milliseconds grace) override;
     result<void> capacity_changed(const std::string& target, std::uint16_t lun) override;
+    result<void> capacity_changed(const std::string& target, const std::string& initiator, std::uint16_t lun) override;
+    result<void> set_redirect(const std::string& target, std::optional<redirection> redirect) override;
+    asio::awaitable<result<void>> end_sessions(std::string target, std::string initiator, milliseconds grace) override;
     std::vector<session_info> sessions() const override;
     asio::awaitable<void> shutdown(milliseconds grace) override;
 
 private:
     result<std::shared_ptr<target>> find(const std::string& name) const;
-    asio::awaitable<void> end_sessions(std::shared_ptr<target> where, milliseconds grace);
+    records sessions_of(const target* where, const std::string& initiator) const;
+    asio::awaitable<void> put_out(std::shared_ptr<target> where, std::string initiator, milliseconds grace);
     void stop_listening();
     void on_loop(std::size_t index, std::function<void()> call);
 
@@ -122,22 +127,20 @@ result<std::shared_ptr<target>> target_server_impl::find(const std::string& name
 result<void> target_server_impl::add_lun(const std::string& target, lun_options options) {
     TRY(const auto where, find(target));
     if (!options.device) return fail(errc::invalid_argument, "a logical unit without a device");
-    auto unit = std::make_shared<scsi::logical_unit>(scsi::unit_options{.device = std::move(options.device),
-                                                                        .id = std::move(options.identity),
-                                                                        .restored = std::move(options.restored),
-                                                                        .persist = std::move(options.persist)});
-    return where->inventory.add(options.lun, std::move(unit));
+    if (where->apart) return fail(errc::invalid_argument, "the initiators of " + target + " have units of their own");
+    const auto lun = options.lun;
+    return where->inventory->add(lun, make_unit(std::move(options)));
 }
 
 asio::awaitable<result<void>> target_server_impl::remove_lun(const std::string& name, std::uint16_t lun) {
     CO_TRY(const auto where, find(name));
-    const auto unit = where->inventory.remove(lun);
+    const auto unit = where->inventory->remove(lun);
     if (!unit) co_return fail(errc::not_found, "lun " + std::to_string(lun) + " of target " + name);
     const auto field = scsi::encode_lun(lun);
     const auto left = std::make_shared<std::atomic<std::size_t>>(0);
-    const auto records = core_->sessions_of(where.get());
-    left->store(records.size());
-    for (const auto& one : records) {
+    const auto sessions = core_->sessions_of(where.get());
+    left->store(sessions.size());
+    for (const auto& one : sessions) {
         asio::post(one->loop->context(), [one, field, left] {
             const auto done = [left] { left->fetch_sub(1); };
             if (const auto owner = one->owner.lock()) return owner->when_idle(field, done);
@@ -152,26 +155,35 @@ asio::awaitable<result<void>> target_server_impl::remove_lun(const std::string& 
         co_await timer.async_wait(asio::use_awaitable);
     }
     if (left->load() != 0) {
-        for_each_owner(records, [field](connection& one) { one.abort_for(field, false, [] {}); });
+        for_each_owner(sessions, [field](connection& one) { one.abort_for(field, false, [] {}); });
     }
     co_return result<void>{};
 }
 
+/// Of one initiator, or of all when it is empty.
+records target_server_impl::sessions_of(const target* where, const std::string& initiator) const {
+    auto found = core_->sessions_of(where);
+    if (initiator.empty()) return found;
+    std::erase_if(found, [&](const auto& one) { return one->info.initiator_name != initiator; });
+    return found;
+}
+
 // RFC 7143 §11.9: asks for a logout, waits, and ends what has not heeded it.
-asio::awaitable<void> target_server_impl::end_sessions(std::shared_ptr<target> where, milliseconds grace) {
+asio::awaitable<void> target_server_impl::put_out(std::shared_ptr<target> where, std::string initiator,
+                                                  milliseconds grace) {
     const auto seconds = static_cast<std::uint16_t>(std::clamp<long>((grace.count() + 999) / 1000, 0, 65535));
-    for_each_owner(core_->sessions_of(where.get()), [seconds](connection& one) { one.ask_logout(seconds); });
+    for_each_owner(sessions_of(where.get(), initiator), [seconds](connection& one) { one.ask_logout(seconds); });
     auto executor = co_await asio::this_coro::executor;
     asio::steady_timer timer(executor);
     const auto until = std::chrono::steady_clock::now() + grace;
-    while (core_->session_count(where.get()) != 0 && std::chrono::steady_clock::now() < until) {
+    while (!sessions_of(where.get(), initiator).empty() && std::chrono::steady_clock::now() < until) {
         timer.expires_after(look_again);
         co_await timer.async_wait(asio::use_awaitable);
     }
-    for_each_owner(core_->sessions_of(where.get()), [](connection& one) { one.terminate("the target ends", [] {}); });
+    for_each_owner(sessions_of(where.get(), initiator), [](connection& one) { one.drop("the target ends"); });
     // What is under way on the medium ends by the devices' own means; the command deadline has asked them to.
     const auto last = std::chrono::steady_clock::now() + std::min(grace, milliseconds{1000});
-    while (core_->session_count(where.get()) != 0 && std::chrono::steady_clock::now() < last) {
+    while (!sessions_of(where.get(), initiator).empty() && std::chrono::steady_clock::now() < last) {
         timer.expires_after(look_again);
         co_await timer.async_wait(asio::use_awaitable);
     }
@@ -180,17 +192,41 @@ asio::awaitable<void> target_server_impl::end_sessions(std::shared_ptr<target> w
 asio::awaitable<result<void>> target_server_impl::remove_target(const std::string& name, milliseconds grace) {
     CO_TRY(const auto where, find(name));
     if (where->closing.exchange(true)) co_return fail(errc::busy, "target " + name + " is being removed");
-    co_await end_sessions(where, grace);
+    co_await put_out(where, std::string(), grace);
     core_->drop_target(where->options.name);
     co_return result<void>{};
 }
 
 result<void> target_server_impl::capacity_changed(const std::string& name, std::uint16_t lun) {
     TRY(const auto where, find(name));
-    const auto unit = where->inventory.find(lun);
+    const auto unit = where->inventory->find(lun);
     if (!unit) return fail(errc::not_found, "lun " + std::to_string(lun) + " of target " + name);
     unit->capacity_changed();
     return {};
+}
+
+result<void> target_server_impl::capacity_changed(const std::string& name, const std::string& initiator,
+                                                  std::uint16_t lun) {
+    TRY(const auto where, find(name));
+    const auto units = where->apart ? where->apart->find(initiator) : nullptr;
+    const auto unit = units ? units->find(lun) : nullptr;
+    if (!unit) return fail(errc::not_found, "a unit of " + initiator + " with target " + name);
+    unit->capacity_changed();
+    return {};
+}
+
+result<void> target_server_impl::set_redirect(const std::string& name, std::optional<redirection> redirect) {
+    TRY(const auto where, find(name));
+    where->set_redirect(std::move(redirect));
+    return {};
+}
+
+asio::awaitable<result<void>> target_server_impl::end_sessions(std::string name, std::string initiator,
+                                                               milliseconds grace) {
+    CO_TRY(const auto where, find(name));
+    co_await put_out(where, initiator, grace);
+    if (!sessions_of(where.get(), initiator).empty()) co_return fail(errc::busy, "sessions of " + initiator);
+    co_return result<void>{};
 }
 
 std::vector<session_info> target_server_impl::sessions() const {
@@ -201,7 +237,7 @@ std::vector<session_info> target_server_impl::sessions() const {
 
 asio::awaitable<void> target_server_impl::shutdown(milliseconds grace) {
     stop_listening();
-    co_await end_sessions(nullptr, grace);
+    co_await put_out(nullptr, std::string(), grace);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "protocol/net/task_runner.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "protocol/net/flight.hpp"
 #include "protocol/net/to_sense.hpp"
@@ -55,17 +56,22 @@ media_access access_of(scsi::operation_kind kind) {
 }  // namespace
 
 task_runner::task_runner(session& of, std::unique_ptr<scsi::i_t_nexus> nexus, std::shared_ptr<net_loop> loop,
-                         session_record& record, runner_owner& owner, std::chrono::milliseconds deadline)
+                         session_record& record, runner_owner& owner, std::shared_ptr<late_operations> late,
+                         const runner_limits& limits)
     : session_(of),
       nexus_(std::move(nexus)),
       loop_(std::move(loop)),
       record_(record),
       owner_(owner),
-      deadline_(deadline),
+      late_(std::move(late)),
+      limits_(limits),
       running_(session::slots) {}
 
 task_runner::~task_runner() {
-    for (auto& state : running_) detach(state);
+    for (auto& state : running_) {
+        detach(state);
+        if (state.unit) state.unit->task_count().fetch_sub(1, std::memory_order_relaxed);
+    }
 }
 
 scsi::command task_runner::command_of(const scsi_task& task) const {
@@ -82,6 +88,7 @@ task_runner::running& task_runner::keep(scsi_task& task, scsi::routed& from, ste
     task.has_host_state = true;
     state.now = now;
     state.unit = std::move(from.unit);
+    state.unit->task_count().fetch_add(1, std::memory_order_relaxed);
     if (auto* operation = std::get_if<scsi::operation>(&from.what)) state.operation = std::move(*operation);
     return state;
 }
@@ -94,6 +101,7 @@ void task_runner::begin(scsi_task& task, const_bytes immediate) {
     count(record_.commands, 1);
     auto routed = nexus_->begin(task.lun, command_of(task));
     if (const auto* operation = std::get_if<scsi::operation>(&routed.what)) {
+        if (is_refused(task, routed)) return;
         if (operation->kind == scsi::operation_kind::read) return begin_read(task, routed);
         return begin_operation(task, routed, immediate);
     }
@@ -103,6 +111,21 @@ void task_runner::begin(scsi_task& task, const_bytes immediate) {
         return take_data(task, state, bytes, immediate);
     }
     reply(task, std::get<scsi::completed>(routed.what));
+}
+
+// Late operations that it must not meet, and the unit's limit on commands that wait.
+bool task_runner::is_refused(scsi_task& task, const scsi::routed& from) {
+    const auto answer = [&](scsi::status code) {
+        session_.finish(task, static_cast<std::uint8_t>(code), {});
+        return true;
+    };
+    if (late_->stand_in_the_way_of(from.unit->device(), std::get<scsi::operation>(from.what))) {
+        return answer(scsi::status::busy);
+    }
+    if (from.unit->task_count().load(std::memory_order_relaxed) >= limits_.tasks_per_unit) {
+        return answer(scsi::status::task_set_full);
+    }
+    return false;
 }
 
 void task_runner::begin_read(scsi_task& task, scsi::routed& from) {
@@ -239,10 +262,11 @@ void task_runner::launch(scsi_task& task, running& state, const_bytes out) {
     one->out_bytes = out.size();
     if (one->operation.immediate) {
         // IMMED: the status comes before the work is done, and nobody waits for that.
+        const auto early = static_cast<std::uint8_t>(one->operation.early);
         one->unit = state.unit;
         one->loop = loop_;
         one->start();
-        return session_.finish(task, 0, {});
+        return session_.finish(task, early, {});
     }
     fly(std::move(one), task, state);
 }
@@ -273,6 +297,8 @@ void task_runner::landed(flight& one) {
     scsi_task& task = session_.task_at(one.task_index);
     auto& state = running_[one.task_index];
     const bool expired = state.expired;
+    const auto waited = std::chrono::steady_clock::now() - state.since;
+    one.unit->took(one.operation, std::chrono::duration_cast<std::chrono::microseconds>(waited));
     detach(state);
     owner_.something_ended();
     if (task.state == task_state::aborting) {
@@ -309,6 +335,12 @@ void task_runner::output_has_room() {
 }
 
 void task_runner::reply(scsi_task& task, const scsi::completed& outcome) {
+    if (!outcome.abort_tasks_of.empty()) {
+        task.has_host_state = true;
+        auto& held = running_[task.index].held_reply.emplace(outcome);
+        const auto whose = std::exchange(held.abort_tasks_of, {});
+        return owner_.abort_others(task, whose);
+    }
     const auto status = static_cast<std::uint8_t>(outcome.code);
     task.gives = static_cast<std::uint32_t>(outcome.data_in.size());
     const auto count_in = std::min(task.gives, task.room_in);
@@ -337,6 +369,16 @@ void task_runner::fail(scsi_task& task, scsi::unit_nexus& unit, const failure& w
     session_.finish(task, static_cast<std::uint8_t>(outcome.code), outcome.sense);
 }
 
+void task_runner::others_aborted(std::size_t task_index, std::uint64_t order) {
+    scsi_task& task = session_.task_at(task_index);
+    auto& state = running_[task_index];
+    if (task.order != order || !state.held_reply) return;
+    const auto outcome = std::move(*state.held_reply);
+    state.held_reply.reset();
+    reply(task, outcome);
+    owner_.something_ended();
+}
+
 session_host::stop task_runner::abort(scsi_task& task) {
     auto& state = running_[task.index];
     if (state.flying == nullptr) return session_host::stop::ended;
@@ -352,26 +394,44 @@ void task_runner::forget(scsi_task& task) {
     held_bytes_ -= state.held_bytes;
     state.wants_output = state.wants_memory = false;
     state.held_bytes = 0;
+    state.held_reply.reset();
     state.now = step::none;
+    if (state.unit) state.unit->task_count().fetch_sub(1, std::memory_order_relaxed);
     state.unit.reset();
     state.operation = {};
 }
 
+// What changes nothing ends at its deadline, whatever its device does. The rest is asked to end a little earlier, and
+// is given up on at the deadline: its range stays closed until the device has returned.
 void task_runner::tick(steady_time now) {
     if (flights_ == 0) return;
     for (std::size_t i = 0; i < running_.size(); ++i) {
         auto& state = running_[i];
-        if (state.flying == nullptr || state.expired || now - state.since < deadline_) continue;
-        state.expired = true;
-        state.flying->give_up();
-        scsi_task& task = session_.task_at(i);
-        if (!state.flying->harmless() || task.state == task_state::aborting)
-            continue;  // the medium may still change: wait for it
-        const auto unit = state.unit;
-        fail(task, *unit, obd::fail(errc::timed_out, "the device did not answer by the command's deadline"),
-             media_access::read);
-        owner_.something_ended();
+        if (state.flying == nullptr) continue;
+        const auto age = now - state.since;
+        const bool harmless = state.flying->harmless();
+        if (!state.expired && age >= (harmless ? limits_.deadline : limits_.deadline - limits_.deadline / 8)) {
+            state.expired = true;
+            state.flying->give_up();
+        }
+        if (age >= limits_.deadline) give_up_on(i);
     }
+}
+
+void task_runner::give_up_on(std::size_t index) {
+    auto& state = running_[index];
+    scsi_task& task = session_.task_at(index);
+    const auto unit = state.unit;
+    const auto access = access_of(state.flying->operation.kind);
+    const auto why = obd::fail(errc::timed_out, "the device did not answer by the command's deadline");
+    if (!state.flying->harmless()) state.flying->leave_to(late_);
+    owner_.something_ended();
+    if (task.state == task_state::aborting) {
+        owner_.report(task, why);
+        detach(state);
+        return session_.task_ended(task);
+    }
+    fail(task, *unit, why, access);
 }
 
 }  // namespace obd::iscsi

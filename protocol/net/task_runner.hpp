@@ -8,6 +8,7 @@
 
 #include "base/block_device.hpp"
 #include "protocol/iscsi/session.hpp"
+#include "protocol/net/late_operations.hpp"
 #include "protocol/net/net_loop.hpp"
 #include "protocol/net/server_core.hpp"
 #include "protocol/net/to_sense.hpp"
@@ -25,14 +26,22 @@ public:
     /// A task ended outside of a turn: send, and look again at who waits for tasks.
     virtual void something_ended() = 0;
     virtual void report(const scsi_task& task, const failure& what) = 0;
+    /// Aborts all tasks of these nexuses on the task's unit but the task itself, then calls runner.others_aborted().
+    virtual void abort_others(const scsi_task& task, const std::vector<scsi::nexus_id>& whose) = 0;
 };
 
 struct flight;
 
+struct runner_limits {
+    std::chrono::milliseconds deadline;  ///< of a command on its device
+    std::uint32_t tasks_per_unit;        ///< that wait, of all sessions
+};
+
 class task_runner {
 public:
     task_runner(session& of, std::unique_ptr<scsi::i_t_nexus> nexus, std::shared_ptr<net_loop> loop,
-                session_record& record, runner_owner& owner, std::chrono::milliseconds deadline);
+                session_record& record, runner_owner& owner, std::shared_ptr<late_operations> late,
+                const runner_limits& limits);
     ~task_runner();
     task_runner(const task_runner&) = delete;
     task_runner& operator=(const task_runner&) = delete;
@@ -45,8 +54,10 @@ public:
 
     /// The socket took what was queued: reads that waited for that go on.
     void output_has_room();
-    /// Ends commands that are past their deadline.
+    /// Ends commands that are past their deadline, and lets go of aborted ones whose device does not return.
     void tick(steady_time now);
+    /// The answer to runner_owner::abort_others(). `order` is the task's: it may be another one's place by now.
+    void others_aborted(std::size_t task_index, std::uint64_t order);
 
     scsi::i_t_nexus& nexus() { return *nexus_; }
 
@@ -65,6 +76,7 @@ private:
         scsi::operation operation;
         std::shared_ptr<flight> flying;
         steady_time since{};
+        std::optional<scsi::completed> held_reply;  ///< goes out when the tasks that it aborts have ended
     };
 
     scsi::command command_of(const scsi_task& task) const;
@@ -81,6 +93,8 @@ private:
     void fly(std::shared_ptr<flight> one, scsi_task& task, running& state);
     void landed(flight& one);
     void landed_read(scsi_task& task, running& state, flight& one);
+    bool is_refused(scsi_task& task, const scsi::routed& from);
+    void give_up_on(std::size_t index);
     void reply(scsi_task& task, const scsi::completed& outcome);
     void fail(scsi_task& task, scsi::unit_nexus& unit, const failure& what, media_access access);
     void refuse(scsi_task& task, running& state, const scsi::sense& why);
@@ -92,7 +106,8 @@ private:
     std::shared_ptr<net_loop> loop_;
     session_record& record_;
     runner_owner& owner_;
-    std::chrono::milliseconds deadline_;
+    std::shared_ptr<late_operations> late_;
+    const runner_limits limits_;
     std::vector<running> running_;           // by task index
     std::vector<std::uint16_t> for_output_;  // tasks that want output, oldest first
     std::vector<std::uint16_t> for_memory_;
