@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <future>
+#include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -52,6 +55,55 @@ struct source_image {
     std::vector<descriptor> layers;
     std::vector<std::string> diff_ids;
     std::string label;  ///< for people: platform or digest
+};
+
+/// Which layers are being built, by chain ID, and which this run has built: images of an index share their first
+/// layers, and none is built twice.
+class layers_at_work {
+public:
+    /// Held while a layer is looked for, built and pushed; whoever wants the same one waits.
+    class claim {
+    public:
+        claim(layers_at_work& all, std::string chain_id) : all_(&all), chain_id_(std::move(chain_id)) {}
+        claim(claim&& other) noexcept
+            : all_(std::exchange(other.all_, nullptr)), chain_id_(std::move(other.chain_id_)) {}
+        claim& operator=(claim&&) = delete;
+        ~claim() {
+            if (all_ != nullptr) all_->release(chain_id_);
+        }
+
+    private:
+        layers_at_work* all_;
+        std::string chain_id_;
+    };
+
+    claim take(const std::string& chain_id) {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return !taken_.contains(chain_id); });
+        taken_.insert(chain_id);
+        return {*this, chain_id};
+    }
+    void note(const std::string& chain_id, const descriptor& layer) {
+        const std::lock_guard lock(mutex_);
+        finished_[chain_id] = layer;
+    }
+    std::optional<descriptor> find(const std::string& chain_id) {
+        const std::lock_guard lock(mutex_);
+        const auto found = finished_.find(chain_id);
+        return found == finished_.end() ? std::nullopt : std::optional(found->second);
+    }
+
+private:
+    void release(const std::string& chain_id) {
+        const std::lock_guard lock(mutex_);
+        taken_.erase(chain_id);
+        changed_.notify_all();
+    }
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::set<std::string> taken_;
+    std::map<std::string, descriptor> finished_;
 };
 
 /// "layer 2/5 (sha256:0123456789ab)"
@@ -110,6 +162,7 @@ private:
         change();
     }
 
+    layers_at_work at_work_;
     std::mutex counting_;
     conversion_report report_;
 };
@@ -235,6 +288,7 @@ descriptor converter::describe_layer(const std::string& digest, byte_count size)
 
 /// A layer that the ledger knows and the destination has, or takes from another repository.
 result<std::optional<descriptor>> converter::find_built(const std::string& chain_id) {
+    if (auto here = at_work_.find(chain_id)) return here;
     const auto profile = options_.build.profile();
     const auto place = with_.to.place();
     auto known = with_.ledger.find(chain_id, profile, place);
@@ -276,6 +330,7 @@ result<void> converter::upload(const descriptor& layer, const std::filesystem::p
     TRYV(with_.to.put_blob(layer, std::move(source), {}));
     auto noted = with_.ledger.add({chain_id, options_.build.profile(), with_.to.place(), layer.digest, layer.size});
     if (!noted) with_.log.warn("the list of converted layers cannot be written: {}", noted.error().message());
+    at_work_.note(chain_id, layer);
     return {};
 }
 
@@ -309,6 +364,7 @@ result<std::vector<descriptor>> converter::convert_layers(const source_image& im
     std::string chain_id;
     for (std::size_t number = 0; number < image.layers.size(); ++number) {
         const auto parent = std::exchange(chain_id, chain_id_of(chain_id, image.diff_ids[number]));
+        auto claim = at_work_.take(chain_id);
         TRY(auto reused, find_built(chain_id));
         if (reused) {
             count([this] { ++report_.layers_reused; });
@@ -330,8 +386,12 @@ result<std::vector<descriptor>> converter::convert_layers(const source_image& im
         layers::lower_config lower;
         lower.file = file.string();
         below.lowers.push_back(std::move(lower));
-        uploads.push_back(
-            std::async(std::launch::async, [this, layer, file, chain_id] { return upload(layer, file, chain_id); }));
+        auto push = [this, layer, file, chain_id, held = std::optional(std::move(claim))]() mutable {
+            auto outcome = upload(layer, file, chain_id);
+            held.reset();  // the future keeps this function longer
+            return outcome;
+        };
+        uploads.push_back(std::async(std::launch::async, std::move(push)));
         converted.push_back(std::move(layer));
     }
     for (auto& pending : uploads) {

@@ -32,10 +32,11 @@ TEST_CASE("the ledger remembers by chain, profile and place") {
 TEST_CASE("a ledger that is damaged is an error, entries without sense are skipped") {
     fs::test::scratch_directory work;
     const layer_ledger ledger(work / "ledger.json");
-    test::write_file(work / "ledger.json", "{");
+    convert::test::write_file(work / "ledger.json", "{");
     CHECK(ledger.find("c", "p", "here").has_error());
-    test::write_file(work / "ledger.json",
-                     R"({"layers":[{"chainID":"c","profile":"p","place":"here","digest":"sha256:zz","size":1},7]})");
+    convert::test::write_file(
+        work / "ledger.json",
+        R"({"layers":[{"chainID":"c","profile":"p","place":"here","digest":"sha256:zz","size":1},7]})");
     CHECK(ledger.find("c", "p", "here").value().empty());
 }
 
