@@ -7,7 +7,7 @@ daemon_start
 attach --config "$IMAGE/lz4/config.v1.json" --name disk --writable
 revivable overlaybd
 # more: a second LUN of the target.
-printf '#!/bin/bash\nexec "%s/overlaybdctl" --socket "%s" attach --config "%s" --name more --target disk --lun 5\n' \
+printf '#!/bin/bash\nexec "%s/overlaybdctl" --socket "%s" attach --config "%s" --name more --target disk --lun 5 >/dev/null\n' \
   "$BIN" "$T/overlaybd.sock" "$IMAGE/raw/config.v1.json" >"$T/host-more"
 chmod +x "$T/host-more"
 for signal in STOP CONT; do

@@ -37,6 +37,7 @@ expect "one operation code" 'recommended timeout: [1-9]' sg_opcodes --rctd --opc
 expect "task management functions" 'Abort task' sg_opcodes --tmf "$disk"
 expect "log pages" 'Supported log pages' sg_logs "$disk"
 expect "all log pages" 'Informational' sg_logs --all "$disk"
+expect "the log page of thin provisioning" 'rovisioning' sg_logs --page=0xc "$disk"
 expect "mode pages" 'Caching' sg_modes "$disk"
 expect "all mode pages" 'Control' sg_modes --all "$disk"
 expect "REPORT TARGET PORT GROUPS" 'target port group id' sg_rtpg "$disk"
@@ -163,6 +164,12 @@ wait_for 30 "the kernel's ABORT TASK" more_tmf_requests
 host CONT || fail "no continuation"
 wait $reader || fail "the read that was aborted, and sent again, failed"
 same_bytes "the read that was aborted" /run/got /run/a
+
+say "SANITIZE"
+expect "BLOCK ERASE" '' sg_sanitize --block --quick --wait "$disk"
+block 0 >/run/got
+same_bytes "an erased block" /run/got /run/zero
+expect "all is erased" '^0x0+  0x20000  1 ' sg_get_lba_status --brief --lba=0 "$disk"
 
 say "detached under reads: they fail, nothing hangs"
 for session in /sys/class/iscsi_session/session*; do echo 1 >"$session/recovery_tmo"; done
