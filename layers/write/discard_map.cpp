@@ -69,8 +69,12 @@ result<std::unique_ptr<discard_map>> discard_map::open(location where) {
     std::unique_ptr<discard_map> map(new discard_map(std::move(where)));
     TRYV(map->load());
     const bool writable = map->where_.mode != open_mode::read_only;
-    if (writable && map->records_ > records_worth_compacting && map->records_ > 2 * map->ranges_.size()) {
-        TRYV(map->compact());
+    // A damaged record would be found, and told, at every opening.
+    const bool worth_it =
+        map->damaged_ > 0 || (map->records_ > records_worth_compacting && map->records_ > 2 * map->ranges_.size());
+    if (writable && worth_it) {
+        const auto compacted = map->compact();
+        if (!compacted && !compacted.error().is(errc::out_of_space)) return compacted.error();
     }
     return map;
 }
