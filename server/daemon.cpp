@@ -79,8 +79,24 @@ iscsi::target_server_options target_options_of(const iscsi_config& config, audit
     return options;
 }
 
-catalog_options catalog_options_of(const iscsi_config& config) {
+clone_limits clone_limits_of(const daemon_config& config) {
+    clone_limits limits;
+    limits.clones = config.writable.clones;
+    limits.close_after = config.writable.close_after;
+    limits.discard_after_logout = config.writable.discard_after_logout;
+    limits.discard_after_loss = config.writable.discard_after_loss;
+    // Below the login timeout, whose end would say less.
+    limits.open_patience = config.iscsi.login_timeout * 2 / 3;
+    return limits;
+}
+
+catalog_options catalog_options_of(const daemon_config& whole) {
+    const auto& config = whole.iscsi;
     catalog_options options;
+    options.clones = clone_limits_of(whole);
+    if (!whole.writable.clone_dir.empty()) options.clone_root = whole.writable.clone_dir;
+    options.quota = whole.writable.quota;
+    options.redirect = config.redirect;
     options.target_prefix = config.target_prefix;
     // Below the deadline of the target, whose answer would say less.
     options.open_patience = config.command_deadline * 4 / 5;
@@ -151,7 +167,7 @@ result<void> daemon::parts::assemble(const daemon_config& config) {
                                             .store = store,
                                             .audit = *audit,
                                             .log = log.server()};
-    exports = std::make_unique<catalog>(catalog_options_of(config.iscsi), parts_of_catalog);
+    exports = std::make_unique<catalog>(catalog_options_of(config), parts_of_catalog);
     TRYV(exports->restore());
     TRYV(open_admin(config));
     // Portals are bound since target_server::start, but nobody is answered before the exports are back.

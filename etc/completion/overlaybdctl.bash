@@ -5,7 +5,7 @@ _overlaybdctl_exports() {
 
 _overlaybdctl() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="attach detach list show sessions snapshot resize convert push pull copy version"
+    local commands="attach detach list show sessions snapshot resize quota redirect clone convert push pull copy version"
     local -a socket=()
     local command= i
     COMPREPLY=()
@@ -19,7 +19,7 @@ _overlaybdctl() {
     case $previous in
         --socket | --config | --chap-file | --cred-file | --ca-file | --layer-db) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --upper | --work-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
-        --name | --target | --lun | --initiator) return ;;
+        --name | --target | --lun | --initiator | --quota | --redirect) return ;;
     esac
     if [[ -z $command ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$commands --socket --json --help" -- "$word")
@@ -28,7 +28,12 @@ _overlaybdctl() {
     case $command in
         attach)
             mapfile -t COMPREPLY < <(compgen -W "--config --name --insecure --target --lun --writable --writable=append
-                --writable=sparse --upper --initiator --chap-file --json --help" -- "$word") ;;
+                --writable=sparse --upper --clone-per-initiator --clone-per-initiator=discard --quota --redirect --permanent
+                --removable --initiator --chap-file --json --help" -- "$word") ;;
+        quota | redirect)
+            mapfile -t COMPREPLY < <(compgen -W "$(_overlaybdctl_exports "${socket[@]}") none --initiator --permanent --json --help" -- "$word") ;;
+        clone)
+            mapfile -t COMPREPLY < <(compgen -W "list keep commit remove $(_overlaybdctl_exports "${socket[@]}") --file --force --json --help" -- "$word") ;;
         detach | show | resize)
             mapfile -t COMPREPLY < <(compgen -W "$(_overlaybdctl_exports "${socket[@]}") --json --help" -- "$word") ;;
         snapshot)

@@ -4,6 +4,7 @@
 
 #include "base/json/fields.hpp"
 #include "protocol/scsi/device_server.hpp"
+#include "server/catalog/names.hpp"
 
 namespace obd::server {
 namespace {
@@ -70,6 +71,40 @@ result<image_origin> read_image_origin(const json::object& root) {
     return origin;
 }
 
+/// "clones": {"mode": "keep" or "discard", "writable": "append" or "sparse", "root": folder}; the origin stays
+/// read-only.
+result<std::optional<clone_settings>> read_clones(const json::object& root) {
+    if (!root.has("clones")) return std::optional<clone_settings>{};
+    TRY(const auto at, root.child("clones"));
+    TRY(const auto mode, at.string("mode", "keep"));
+    TRY(const auto kind, at.string("writable", "append"));
+    clone_settings clones;
+    TRY(clones.root, at.string("root", ""));
+    TRYV(no_unknown_members(at));
+    const auto parsed = parse_clone_mode(mode);
+    if (!parsed) return refused(at, "\"mode\" must be \"keep\" or \"discard\"");
+    if (kind != "append" && kind != "sparse") return refused(at, "\"writable\" must be \"append\" or \"sparse\"");
+    if (!clones.root.empty() && !clones.root.is_absolute()) return refused(at, "\"root\" must be an absolute path");
+    clones.mode = *parsed;
+    clones.kind = kind == "sparse" ? upper_kind::sparse : upper_kind::append;
+    return std::optional(std::move(clones));
+}
+
+result<std::optional<byte_count>> read_quota(const json::object& root) {
+    if (!root.has("quota_bytes")) return std::optional<byte_count>{};
+    TRY(const auto quota, root.integer("quota_bytes", 0, {0, std::numeric_limits<std::int64_t>::max()}));
+    return std::optional(byte_count{static_cast<std::uint64_t>(quota)});
+}
+
+/// Of an object {"address": …, "permanent": …}.
+result<iscsi::redirection> read_redirect(const json::object& at) {
+    using kind = iscsi::redirection::kind;
+    TRY(const auto address, at.string("address", ""));
+    TRY(const bool permanent, at.boolean("permanent", false));
+    TRYV(no_unknown_members(at));
+    return parse_redirect(address, permanent ? kind::permanent : kind::temporary);
+}
+
 }  // namespace
 
 result<attach_request> parse_attach_body(std::string_view body) {
@@ -83,6 +118,13 @@ result<attach_request> parse_attach_body(std::string_view body) {
     if (root.has("lun")) request.lun = static_cast<std::uint16_t>(lun);
     TRY(request.access.initiators, root.strings("allowed_initiators"));
     TRY(request.access.auth, read_auth(root));
+    TRY(request.clones, read_clones(root));
+    TRY(request.quota, read_quota(root));
+    if (root.has("redirect")) {
+        TRY(const auto at, root.child("redirect"));
+        TRY(request.redirect, read_redirect(at));
+    }
+    TRY(request.removable, root.boolean("removable", false));
     TRYV(no_unknown_members(root));
     return request;
 }
@@ -95,6 +137,39 @@ result<std::filesystem::path> parse_snapshot_body(std::string_view body) {
     TRYV(no_unknown_members(root));
     if (!folder.empty() && !folder.is_absolute()) return refused(root, "\"upper\" must be an absolute path");
     return folder;
+}
+
+result<quota_request> parse_quota_body(std::string_view body) {
+    TRY(const auto document, json::parse(body, "request"));
+    const json::object root(document, "request");
+    quota_request asked;
+    TRY(asked.initiator, root.string("initiator", ""));
+    TRY(const auto quota, read_quota(root));
+    TRYV(no_unknown_members(root));
+    if (!quota) return refused(root, "\"quota_bytes\" is missing");
+    asked.quota = *quota;
+    return asked;
+}
+
+result<std::optional<iscsi::redirection>> parse_redirect_body(std::string_view body) {
+    TRY(const auto document, json::parse(body, "request"));
+    const json::object root(document, "request");
+    if (!root.has("address")) {
+        TRYV(no_unknown_members(root));
+        return std::optional<iscsi::redirection>{};
+    }
+    TRY(auto parsed, read_redirect(root));
+    return std::optional(std::move(parsed));
+}
+
+result<std::filesystem::path> parse_commit_body(std::string_view body) {
+    if (body.empty()) return std::filesystem::path();
+    TRY(const auto document, json::parse(body, "request"));
+    const json::object root(document, "request");
+    TRY(std::filesystem::path file, root.string("file", ""));
+    TRYV(no_unknown_members(root));
+    if (!file.empty() && !file.is_absolute()) return refused(root, "\"file\" must be an absolute path");
+    return file;
 }
 
 result<byte_count> parse_resize_body(std::string_view body) {

@@ -28,6 +28,19 @@ void write_layers(json_writer& out, const std::vector<layers::layer_summary>& la
     out.end_array().member("fetched_bytes", fetched);
 }
 
+/// And of the writable layer.
+void write_clone_settings(json_writer& out, const export_view& view) {
+    const auto& record = view.record;
+    if (record.clones) {
+        out.key("clones").begin_object().member("mode", to_string(record.clones->mode));
+        out.member("writable", to_string(record.clones->kind)).member("root", record.clones->root.native());
+        out.member("count", std::uint64_t{view.clones.all}).member("open", std::uint64_t{view.clones.open});
+        out.member("discarded_at_logout", std::uint64_t{view.clones.discarded_at_logout}).end_object();
+    }
+    if (view.upper_used.value != 0) out.member("upper_used_bytes", view.upper_used.value);
+    if (record.quota.value != 0) out.member("quota_bytes", record.quota.value);
+}
+
 void write_export(json_writer& out, const export_view& view, const std::vector<std::string>& portals) {
     const auto& record = view.record;
     const auto& origin = record.origin;
@@ -37,12 +50,18 @@ void write_export(json_writer& out, const export_view& view, const std::vector<s
     out.member("state", to_string(view.state));
     if (!view.reason.empty()) out.member("reason", view.reason);
     out.member("size_bytes", geometry.size.value).member("block_bytes", geometry.logical_block_bytes);
-    out.member("read_only", geometry.access == access_mode::read_only);
+    out.member("read_only", geometry.access == access_mode::read_only && !record.clones);
     out.member("image", origin.reference.empty() ? origin.config.native() : origin.reference);
     if (record.pinned) out.member("digest", record.pinned->manifest_digest);
     if (origin.upper != upper_kind::none) {
         out.member("writable", to_string(origin.upper)).member("upper", origin.upper_dir.native());
     }
+    write_clone_settings(out, view);
+    if (record.redirect) {
+        out.key("redirect").begin_object().member("address", record.redirect->address);
+        out.member("permanent", record.redirect->how == iscsi::redirection::kind::permanent).end_object();
+    }
+    if (record.removable) out.member("removable", true);
     if (!view.serial.empty()) {
         const auto naa = boost::endian::native_to_big(view.naa);
         out.member("serial", view.serial).member("naa", to_hex(bytes_of(naa)));
@@ -73,6 +92,28 @@ std::string render_snapshot(const snapshot_view& view) {
     json_writer out;
     out.begin_object().member("sealed", view.sealed.native()).member("data", view.data.native());
     out.member("index", view.index.native()).member("pause_us", static_cast<std::uint64_t>(view.pause.count()));
+    return out.end_object().text();
+}
+
+std::string render_clones(const std::vector<clone_view>& clones) {
+    json_writer out;
+    out.begin_array();
+    for (const auto& one : clones) {
+        out.begin_object().member("initiator", one.initiator).member("mode", to_string(one.mode));
+        out.member("folder", one.folder.native()).member("serial", one.serial).member("open", one.open);
+        out.member("used_bytes", one.used.value).member("quota_bytes", one.quota.value);
+        if (one.open) out.member("size_bytes", one.size.value);
+        out.member("created", utc(one.created)).member("sessions", std::uint64_t{one.sessions});
+        out.member("read_bytes", one.read_bytes).member("written_bytes", one.written_bytes).end_object();
+    }
+    out.end_array();
+    return out.text();
+}
+
+std::string render_commit(const committed_layer& made) {
+    json_writer out;
+    out.begin_object().member("file", made.file.native()).member("size_bytes", made.size.value);
+    out.member("digest", made.digest).member("pause_us", static_cast<std::uint64_t>(made.pause.count()));
     return out.end_object().text();
 }
 

@@ -12,6 +12,8 @@ namespace obd::server {
 std::string render_export(const export_view& view, const std::vector<std::string>& portals);
 std::string render_exports(const std::vector<export_view>& views, const std::vector<std::string>& portals);
 std::string render_snapshot(const snapshot_view& view);
+std::string render_clones(const std::vector<clone_view>& clones);
+std::string render_commit(const committed_layer& made);
 std::string render_sessions(const std::vector<iscsi::session_info>& sessions);
 
 }  // namespace obd::server

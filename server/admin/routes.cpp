@@ -95,6 +95,12 @@ const std::vector<admin_routes::route>& admin_routes::table() {
         {"DELETE", "/v1/exports/{}", &admin_routes::detach},
         {"POST", "/v1/exports/{}/snapshot", &admin_routes::snapshot},
         {"POST", "/v1/exports/{}/resize", &admin_routes::resize},
+        {"POST", "/v1/exports/{}/quota", &admin_routes::quota},
+        {"POST", "/v1/exports/{}/redirect", &admin_routes::redirect},
+        {"GET", "/v1/exports/{}/clones", &admin_routes::clones},
+        {"DELETE", "/v1/exports/{}/clones/{}", &admin_routes::remove_clone},
+        {"POST", "/v1/exports/{}/clones/{}/keep", &admin_routes::keep_clone},
+        {"POST", "/v1/exports/{}/clones/{}/commit", &admin_routes::commit_clone},
         {"GET", "/v1/sessions", &admin_routes::sessions},
     };
     return routes;
@@ -175,6 +181,24 @@ asio::awaitable<api_response> admin_routes::resize(const api_request& request, a
     note("resize", request, name.front(), outcome_text(resized));
     if (!resized) co_return error_response(resized.error());
     co_return api_response{200, render_export(*resized, target_.portals())};
+}
+
+asio::awaitable<api_response> admin_routes::quota(const api_request& request, arguments name) {
+    auto asked = parse_quota_body(request.body);
+    if (!asked) co_return error_response(asked.error());
+    const auto changed = co_await exports_.set_quota(name.front(), std::move(asked->initiator), asked->quota);
+    note("quota", request, name.front(), outcome_text(changed));
+    if (!changed) co_return error_response(changed.error());
+    co_return api_response{200, render_export(*changed, target_.portals())};
+}
+
+asio::awaitable<api_response> admin_routes::redirect(const api_request& request, arguments name) {
+    auto asked = parse_redirect_body(request.body);
+    if (!asked) co_return error_response(asked.error());
+    const auto changed = co_await exports_.set_redirect(name.front(), std::move(*asked));
+    note("redirect", request, name.front(), outcome_text(changed));
+    if (!changed) co_return error_response(changed.error());
+    co_return api_response{200, render_export(*changed, target_.portals())};
 }
 
 asio::awaitable<api_response> admin_routes::sessions(const api_request&, arguments) {

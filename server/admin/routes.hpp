@@ -29,6 +29,16 @@ private:
     asio::awaitable<api_response> snapshot(const api_request& request, arguments name);
     asio::awaitable<api_response> resize(const api_request& request, arguments name);
     asio::awaitable<api_response> sessions(const api_request& request, arguments);
+    asio::awaitable<api_response> quota(const api_request& request, arguments name);
+    asio::awaitable<api_response> redirect(const api_request& request, arguments name);
+
+    // clone_routes.cpp
+    asio::awaitable<api_response> clones(const api_request& request, arguments name);
+    asio::awaitable<api_response> keep_clone(const api_request& request, arguments names);
+    asio::awaitable<api_response> commit_clone(const api_request& request, arguments names);
+    asio::awaitable<api_response> remove_clone(const api_request& request, arguments names);
+    void note_clone(std::string_view what, const api_request& request, const arguments& names,
+                    const std::string& outcome);
 
     void note(std::string_view what, const api_request& request, const std::string& name, const std::string& outcome);
     void note_attach(const api_request& request, const std::string& image, const std::string& outcome);

@@ -60,6 +60,11 @@ export_view catalog::view_of(const entry& what, const std::vector<iscsi::session
         view.naa = id.naa;
     }
     if (what.image) view.layers = what.image->layers();
+    if (what.clones) view.clones = what.clones->counts();
+    if (const auto writable = layers::as_writable(what.image)) {
+        const auto now = writable->statistics();
+        view.upper_used = now.data_used + now.index_used;
+    }
     std::set<std::string> names;
     for (const auto& session : sessions) {
         if (session.target_name == what.record.target) names.insert(session.initiator_name);
@@ -101,11 +106,15 @@ result<void> catalog::check_target_access(const attach_request& request, const e
     const bool restricted = request.access.auth || !request.access.initiators.empty();
     for (const auto& [name, what] : entries_) {
         if (what->record.target != record.target) continue;
+        if (what->record.clones || record.clones) {
+            return fail(errc::already_exists, "target " + record.target + " is export \"" + name +
+                                                  "\"; an export with clones has its target for itself");
+        }
         if (what->record.lun == record.lun) {
             return fail(errc::already_exists, "LUN " + std::to_string(record.lun) + " of target " + record.target +
                                                   " is export \"" + name + "\"; choose another with --lun or --target");
         }
-        if (restricted) {
+        if (restricted || request.redirect) {
             return fail(errc::invalid_argument,
                         "target " + record.target + " exists; who may use it is said when its first LUN is attached");
         }
@@ -119,6 +128,7 @@ result<export_record> catalog::plan(const attach_request& request) const {
     export_record record;
     record.origin = request.origin;
     record.access = request.access;
+    record.removable = request.removable;
     record.name = request.name;
     if (record.name.empty()) {
         record.name = request.origin.reference.empty() ? name_from_config(request.origin.config)
@@ -141,6 +151,8 @@ result<export_record> catalog::plan(const attach_request& request) const {
     if (record.origin.upper != upper_kind::none && record.origin.upper_dir.empty()) {
         record.origin.upper_dir = services_.store.default_upper_dir(record.name);
     }
+    record.redirect = request.redirect;
+    TRYV(plan_clones(request, record));
     return record;
 }
 
@@ -173,13 +185,20 @@ asio::awaitable<result<void>> catalog::open_and_publish(entry_ptr what) {
         const auto slot = co_await opening_.enter();
         if (closing_) co_return fail(errc::unavailable, "the daemon is stopping");
         CO_TRY(auto opened, co_await services_.opener.open(opening::first, what->record.origin, std::nullopt));
-        what->image = std::move(opened.image);
-        what->record.pinned = std::move(opened.pinned);
+        what->record.pinned = opened.pinned;
+        const auto content = to_hex(opened.image->identity());
+        what->record.seen = seen_unit{content, content, opened.image->geometry()};
+        what->image = opened.image;
+        if (what->record.clones && !opened.base) {
+            co_return fail(errc::invalid_argument, "the image has a writable layer; clones need one without");
+        }
+        if (what->record.quota.value != 0 && !what->record.clones && !layers::as_writable(what->image)) {
+            co_return fail(errc::invalid_argument, "a quota needs a writable layer");
+        }
+        CO_TRYV(co_await load_clones(what));
+        what->device = make_device(*what);
+        use_image(*what, std::move(opened));
     }
-    const auto content = to_hex(what->image->identity());
-    what->record.seen = seen_unit{content, content, what->image->geometry()};
-    what->device = make_device(*what);
-    what->device->open(what->image);
     // What an earlier export of this name left behind when the daemon was killed is not this one's.
     CO_TRYV(services_.store.forget_unit(what->record.name));
     CO_TRYV(publish(*what, std::nullopt));
@@ -216,17 +235,22 @@ result<void> catalog::publish(entry& what, std::optional<scsi::persistent_state>
     lun.lun = record.lun;
     lun.device = what.device;
     lun.identity = unit_identity(record.seen->designator, record.target);
+    lun.removable = record.removable;
     lun.restored = std::move(state);
     lun.persist = [&store = services_.store, name = record.name](const scsi::persistent_state& changed) {
         return store.save_unit(name, changed);
     };
     if (first) {
-        TRYV(services_.target.add_target({.name = record.target,
-                                          .alias = record.name,
-                                          .auth = record.access.auth,
-                                          .allowed_initiators = record.access.initiators}));
+        iscsi::target_options target{.name = record.target,
+                                     .alias = record.name,
+                                     .auth = record.access.auth,
+                                     .allowed_initiators = record.access.initiators};
+        target.redirect = record.redirect ? record.redirect : options_.redirect;
+        if (what.clones) target.per_initiator = what.clones->units();
+        TRYV(services_.target.add_target(std::move(target)));
     }
     what.published = true;
+    if (what.clones) return {};
     return services_.target.add_lun(record.target, std::move(lun));
 }
 
@@ -248,6 +272,7 @@ asio::awaitable<void> catalog::unpublish(entry_ptr what, std::chrono::millisecon
         const auto removed = co_await std::move(removing);
         if (!removed) services_.log.error("removing the unit: {} export={}", removed.error().message(), record.name);
     }
+    if (what->clones) co_await what->clones->close();
     if (what->image) {
         const auto closed = co_await what->image->close();
         if (!closed) services_.log.error("closing the image: {} export={}", closed.error().message(), record.name);
@@ -273,6 +298,7 @@ asio::awaitable<result<void>> catalog::detach(std::string name) {
     }
     what->stop();
     co_await unpublish(what, options_.detach_grace);
+    co_await end_clones(what);
     auto job = [this, name] { return services_.store.forget_unit(name); };
     const auto forgotten = co_await services_.workers.run(std::move(job));
     if (!forgotten) services_.log.error("forgetting reservations: {} export={}", forgotten.error().message(), name);
@@ -300,6 +326,7 @@ asio::awaitable<void> catalog::close() {
     }
     co_await under_way_.wait_empty();
     for (const auto& [name, what] : entries_) {
+        if (what->clones) co_await what->clones->close();
         if (!what->image) continue;
         const auto closed = co_await what->image->close();
         if (!closed) services_.log.error("closing the image: {} export={}", closed.error().message(), name);

@@ -20,6 +20,7 @@
 #include "server/catalog/async_slots.hpp"
 #include "server/catalog/export.hpp"
 #include "server/catalog/image_opener.hpp"
+#include "server/clones/clone_set.hpp"
 #include "server/logging/audit.hpp"
 #include "server/state/state_store.hpp"
 
@@ -39,6 +40,10 @@ struct catalog_options {
     std::chrono::milliseconds open_patience{20'000};  ///< how long a command waits for an image that is not open
     std::chrono::milliseconds first_retry{1'000};     ///< after a restart; doubles each time
     std::chrono::milliseconds longest_retry{60'000};
+    clone_limits clones;
+    std::optional<std::filesystem::path> clone_root;  ///< nothing: in the state folder
+    byte_count quota;                                 ///< for a writable layer that is attached without one; 0: none
+    std::optional<iscsi::redirection> redirect;       ///< of all targets that have none of their own
 };
 
 /// All of it outlives the catalog.
@@ -80,6 +85,20 @@ public:
     /// Grows the disk; initiators are told. invalid_argument for a smaller size.
     asio::awaitable<result<export_view>> resize(std::string name, byte_count size);
 
+    /// Of the writable layer, or of clones to come; with `initiator`, of that one's clone. 0: none.
+    asio::awaitable<result<export_view>> set_quota(std::string name, std::string initiator, byte_count quota);
+    /// Later logins to the export's target are sent there; nothing: they are served.
+    asio::awaitable<result<export_view>> set_redirect(std::string name, std::optional<iscsi::redirection> redirect);
+
+    // The clones of an export; invalid_argument when it has none, not_found when that initiator has none.
+    asio::awaitable<result<std::vector<clone_view>>> clones(std::string name);
+    asio::awaitable<result<void>> keep_clone(std::string name, std::string initiator);
+    asio::awaitable<result<committed_layer>> commit_clone(std::string name, std::string initiator,
+                                                          std::filesystem::path file);
+    enum class removal { when_unused, by_force };
+    /// By force: the initiator is asked to log out, and cut off.
+    asio::awaitable<result<void>> remove_clone(std::string name, std::string initiator, removal how);
+
     /// Stops opening images, then flushes and closes those that are open. Call after the target's shutdown().
     asio::awaitable<void> close();
 
@@ -102,6 +121,12 @@ private:
     asio::awaitable<result<void>> try_opening(entry_ptr what);
     asio::awaitable<result<void>> adopt(entry_ptr what, opened_image opened);
     asio::awaitable<result<void>> save();
+    result<void> plan_clones(const attach_request& request, export_record& record) const;
+    asio::awaitable<result<void>> load_clones(entry_ptr what);
+    void make_clones(entry& what, clone_listing found) const;
+    void use_image(entry& what, opened_image opened) const;
+    asio::awaitable<void> end_clones(entry_ptr what);
+    result<std::shared_ptr<clone_set>> clones_of(const std::string& name) const;
     export_view view_of(const entry& what, const std::vector<iscsi::session_info>& sessions) const;
 
     const catalog_options options_;

@@ -7,6 +7,7 @@
 
 #include "server/catalog/catalog.hpp"
 #include "server/catalog/export_device.hpp"
+#include "server/clones/clone_set.hpp"
 
 namespace obd::server {
 
@@ -21,6 +22,7 @@ struct catalog::entry {
     bool stopping = false;   ///< whoever opens its image must give up
     std::shared_ptr<export_device> device;
     std::shared_ptr<layers::image> image;
+    std::shared_ptr<clone_set> clones;  ///< of an export whose initiators have writable layers of their own
     asio::steady_timer retry;
 
     void stop() {

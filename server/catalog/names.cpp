@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/endian/conversion.hpp>
+#include <charconv>
 
 #include "base/bytes.hpp"
 #include "base/limits.hpp"
@@ -75,6 +76,30 @@ result<std::string> target_name(std::string_view given, std::string_view prefix)
         return fail(errc::invalid_argument, "target \"" + name.substr(0, 300) + "\": not an iSCSI name");
     }
     return name;
+}
+
+result<iscsi::redirection> parse_redirect(std::string_view address, iscsi::redirection::kind how) {
+    const auto refuse = [&](const std::string& why) {
+        return fail(errc::invalid_argument, "redirect to \"" + std::string(address) + "\": " + why);
+    };
+    // RFC 7143 §13.8: "If the TargetAddress is returned as the result of a redirect status in a login response, the
+    // comma and portal-group-tag MUST be omitted."
+    if (address.find(',') != std::string_view::npos) return refuse("a redirection has no portal group tag");
+    const auto colon = address.rfind(':');
+    if (colon == std::string_view::npos || colon == 0) return refuse("want HOST:PORT or [ADDRESS]:PORT");
+    const auto host = address.substr(0, colon);
+    const auto digits = address.substr(colon + 1);
+    std::uint16_t port = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (error != std::errc{} || end != digits.data() + digits.size() || port == 0) return refuse("no port");
+    const bool bracketed = host.front() == '[' && host.back() == ']';
+    constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
+    constexpr std::string_view v6 = "0123456789abcdefABCDEF:.";
+    const bool legal =
+        bracketed ? host.size() > 2 && host.substr(1, host.size() - 2).find_first_not_of(v6) == std::string_view::npos
+                  : host.find_first_not_of(plain) == std::string_view::npos;
+    if (!legal || host.size() > 255) return refuse("no host name or address");
+    return iscsi::redirection{std::string(address), how};
 }
 
 scsi::identity unit_identity(std::string_view content_hex, std::string_view target) {

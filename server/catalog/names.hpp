@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/result.hpp"
+#include "protocol/net/target_server.hpp"
 #include "protocol/scsi/task.hpp"
 
 namespace obd::server {
@@ -24,6 +25,9 @@ std::string name_from_config(const std::filesystem::path& config);
 
 /// What was given if it is an iSCSI name by itself (iqn.…, eui.…, naa.…), else "<prefix>:<given>".
 result<std::string> target_name(std::string_view given, std::string_view prefix);
+
+/// "host:port", "192.0.2.7:3260" or "[2001:db8::7]:3260", as TargetAddress in a redirection has it.
+result<iscsi::redirection> parse_redirect(std::string_view address, iscsi::redirection::kind how);
 
 /// The designators of a logical unit from what it holds: the same after a restart and on every node.
 scsi::identity unit_identity(std::string_view content_hex, std::string_view target);

@@ -14,7 +14,6 @@ result<void> catalog::restore() {
     for (auto& record : restored.records) {
         const auto what = insert(std::move(record));
         what->kept = true;
-        what->device = make_device(*what);
         const auto published = republish(*what);
         if (!published) {
             // Rather no unit than one without its reservations.
@@ -34,6 +33,11 @@ result<void> catalog::restore() {
 }
 
 result<void> catalog::republish(entry& what) {
+    if (what.record.clones) {
+        TRY(auto found, clone_store(what.record.clones->root).load());
+        make_clones(what, std::move(found));
+    }
+    what.device = make_device(what);
     TRY(auto state, services_.store.load_unit(what.record.name));
     return publish(what, std::move(state));
 }
@@ -47,6 +51,7 @@ asio::awaitable<void> catalog::keep_opening(entry_ptr what) {
         what->state = export_state::failed;
         what->reason = attempt.error().message();
         if (what->device) what->device->explain(what->reason);
+        if (what->clones) what->clones->explain(what->reason);
         services_.log.warn("opening: {} export={} retry_in_ms={}", what->reason, what->record.name, delay.count());
         what->retry.expires_after(delay);
         [[maybe_unused]] const auto [ignored] = co_await what->retry.async_wait(asio::as_tuple(asio::use_awaitable));
@@ -83,14 +88,13 @@ asio::awaitable<result<void>> catalog::adopt(entry_ptr what, opened_image opened
         if (!closed) services_.log.error("closing: {} export={}", closed.error().message(), record.name);
         co_return result<void>{};
     }
-    what->image = std::move(opened.image);
     const bool grown = record.seen->geometry.size != geometry.size;
     record.seen->content = content;
     record.seen->geometry = geometry;
-    what->device->open(what->image);
+    use_image(*what, std::move(opened));
     what->state = export_state::ready;
     what->reason.clear();
-    if (grown) {
+    if (grown && !what->clones) {
         const auto told = services_.target.capacity_changed(record.target, record.lun);
         if (!told) services_.log.warn("capacity: {} export={}", told.error().message(), record.name);
         CO_TRYV(co_await save());

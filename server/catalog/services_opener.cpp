@@ -5,6 +5,8 @@
 #include <fstream>
 
 #include "base/limits.hpp"
+#include "layers/read_stack.hpp"
+#include "layers/writable_hook.hpp"
 #include "server/catalog/upper_folder.hpp"
 
 namespace obd::server {
@@ -89,13 +91,41 @@ asio::awaitable<result<opened_image>> services_opener::open(opening when, image_
     CO_TRY(auto what, co_await stack_of(when, std::move(origin), std::move(pinned)));
     if (insecure && !what.config.repo_blob_url.empty()) registry_.trust_insecure(what.config.repo_blob_url);
     auto result_file = what.config.result_file;
-    auto image = co_await layers::open_image(std::move(what.config), services_);
+    auto opened = co_await open_stack(std::move(what.config));
     if (!result_file.empty()) {
-        auto text = image ? std::string("success") : "failed:" + image.error().message();
+        auto text = opened ? std::string("success") : "failed:" + opened.error().message();
         co_await write_result_file(std::move(result_file), std::move(text));
     }
-    if (!image) co_return std::move(image).error();
-    co_return opened_image{std::move(*image), std::move(what.pinned)};
+    if (!opened) co_return std::move(opened).error();
+    opened->pinned = std::move(what.pinned);
+    co_return std::move(*opened);
+}
+
+/// What is read-only can have clones on top.
+asio::awaitable<result<opened_image>> services_opener::open_stack(layers::image_config config) {
+    opened_image opened;
+    if (config.upper.writable()) {
+        CO_TRY(opened.image, co_await layers::open_image(std::move(config), services_));
+        co_return opened;
+    }
+    auto base = std::make_shared<clone_base>();
+    base->config = config;
+    CO_TRY(base->stack, co_await layers::open_read_stack(std::move(config), services_));
+    opened.image = layers::read_only_view(base->stack);
+    opened.base = std::move(base);
+    co_return opened;
+}
+
+asio::awaitable<result<std::shared_ptr<layers::image>>> services_opener::open_clone(
+    std::filesystem::path folder, std::shared_ptr<const clone_base> base) {
+    CO_TRY(auto own, co_await load(upper_config_path(folder)));
+    if (!own.config.upper.writable() || !stands_on(own.config, base->config)) {
+        co_return fail(errc::invalid_argument,
+                       "folder " + folder.string() + " holds a clone of another image; commit or remove what is in it");
+    }
+    const bool sealed_layers = own.config.lowers.size() > base->config.lowers.size();
+    if (sealed_layers) co_return co_await layers::open_image(std::move(own.config), services_);
+    co_return co_await services_.uppers->open(std::move(own.config.upper), base->stack, services_);
 }
 
 }  // namespace obd::server

@@ -14,6 +14,8 @@ public:
 
     asio::awaitable<result<opened_image>> open(opening when, image_origin origin,
                                                std::optional<pinned_image> pinned) override;
+    asio::awaitable<result<std::shared_ptr<layers::image>>> open_clone(std::filesystem::path folder,
+                                                                       std::shared_ptr<const clone_base> base) override;
 
 private:
     struct stack;
@@ -21,6 +23,7 @@ private:
     asio::awaitable<result<stack>> base_of(image_origin origin, std::optional<pinned_image> pinned);
     asio::awaitable<result<stack>> load(std::filesystem::path config);
     asio::awaitable<result<pinned_image>> resolve(image_origin origin, std::optional<pinned_image> pinned);
+    asio::awaitable<result<opened_image>> open_stack(layers::image_config config);
     asio::awaitable<void> write_result_file(std::string path, std::string text);
 
     registry::client& registry_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "layers/write/writable_image.hpp"
 #include "server/state/durable_file.hpp"
 #include "server/state/json_writer.hpp"
 
@@ -18,13 +17,6 @@ std::string what_names(const layers::lower_config& lower) {
     return lower.file.empty() ? lower.dir : lower.file;
 }
 
-/// Snapshots put layers of their own on top of those of the base.
-bool stands_on(const layers::image_config& stack, const layers::image_config& base) {
-    const auto same = [](const auto& a, const auto& b) { return what_names(a) == what_names(b); };
-    return stack.lowers.size() >= base.lowers.size() &&
-           std::equal(base.lowers.begin(), base.lowers.end(), stack.lowers.begin(), same);
-}
-
 result<void> make_layer(const layers::upper_paths& paths, upper_kind kind) {
     if (std::filesystem::exists(paths.data) && std::filesystem::exists(paths.index)) return {};
     layers::create_upper_options options;
@@ -33,7 +25,41 @@ result<void> make_layer(const layers::upper_paths& paths, upper_kind kind) {
     return layers::create_upper(options);
 }
 
+layers::upper_paths fresh_upper_paths(const std::filesystem::path& folder) {
+    const auto plain = layers::upper_paths_in(folder);
+    for (int n = 0;; ++n) {
+        auto paths = plain;
+        if (n > 0) paths.data += "." + std::to_string(n);
+        if (n > 0) paths.index += "." + std::to_string(n);
+        if (!std::filesystem::exists(paths.data) && !std::filesystem::exists(paths.index)) return paths;
+    }
+}
+
+result<void> record_snapshot(const std::filesystem::path& config, const layers::snapshot_layers& made) {
+    TRY(auto stack, layers::load_image_config(config));
+    auto& sealed = stack.lowers.emplace_back();
+    sealed.file = made.sealed.native();
+    stack.upper.data = made.upper.data.native();
+    stack.upper.index = made.upper.index.native();
+    return replace_file(config, encode_image_config(stack));
+}
+
 }  // namespace
+
+bool stands_on(const layers::image_config& stack, const layers::image_config& base) {
+    const auto same = [](const auto& a, const auto& b) { return what_names(a) == what_names(b); };
+    return stack.lowers.size() >= base.lowers.size() &&
+           std::equal(base.lowers.begin(), base.lowers.end(), stack.lowers.begin(), same);
+}
+
+layers::snapshot_request snapshot_into(const std::filesystem::path& folder, const std::filesystem::path& config,
+                                       layers::upper_kind kind) {
+    layers::snapshot_request request;
+    request.upper = fresh_upper_paths(folder);
+    request.kind = kind;
+    request.publish = [config](const layers::snapshot_layers& made) { return record_snapshot(config, made); };
+    return request;
+}
 
 std::filesystem::path upper_config_path(const std::filesystem::path& folder) {
     return folder / "config.v1.json";

@@ -7,6 +7,7 @@
 
 #include "base/result.hpp"
 #include "layers/image_config.hpp"
+#include "layers/write/writable_image.hpp"
 #include "server/catalog/export.hpp"
 
 namespace obd::server {
@@ -19,6 +20,14 @@ std::string encode_image_config(const layers::image_config& config);
 /// returns. REQUIRES: kind is not none.
 result<std::filesystem::path> prepare_upper(const std::filesystem::path& folder, upper_kind kind,
                                             const layers::image_config& base);
+
+/// A snapshot whose new upper lies in `folder` under names that nobody has (writable_data.1, writable_data.2 …) and
+/// which rewrites `config`: the sealed layer on top of the lowers, the new upper on it.
+layers::snapshot_request snapshot_into(const std::filesystem::path& folder, const std::filesystem::path& config,
+                                       layers::upper_kind kind);
+
+/// Whether the lowest layers of `stack` are those of `base`; snapshots put layers of their own on top of them.
+bool stands_on(const layers::image_config& stack, const layers::image_config& base);
 
 std::filesystem::path upper_config_path(const std::filesystem::path& folder);
 

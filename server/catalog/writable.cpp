@@ -9,27 +9,6 @@
 namespace obd::server {
 namespace {
 
-/// Names for the files of a new upper that nobody has: writable_data.1, writable_data.2 …
-layers::upper_paths fresh_upper_paths(const std::filesystem::path& folder) {
-    const auto plain = layers::upper_paths_in(folder);
-    for (int n = 0;; ++n) {
-        auto paths = plain;
-        if (n > 0) paths.data += "." + std::to_string(n);
-        if (n > 0) paths.index += "." + std::to_string(n);
-        if (!std::filesystem::exists(paths.data) && !std::filesystem::exists(paths.index)) return paths;
-    }
-}
-
-/// The config of the stack says what is opened next time: the sealed layer on top of the lowers, the new upper on it.
-result<void> record_snapshot(const std::filesystem::path& config, const layers::snapshot_layers& made) {
-    TRY(auto stack, layers::load_image_config(config));
-    auto& sealed = stack.lowers.emplace_back();
-    sealed.file = made.sealed.native();
-    stack.upper.data = made.upper.data.native();
-    stack.upper.index = made.upper.index.native();
-    return replace_file(config, encode_image_config(stack));
-}
-
 /// The file that says what is opened next time.
 std::filesystem::path own_config(const image_origin& origin) {
     return origin.upper == upper_kind::none ? origin.config : upper_config_path(origin.upper_dir);
@@ -72,10 +51,7 @@ asio::awaitable<result<snapshot_view>> catalog::snapshot(std::string name, std::
     if (folder.empty()) folder = now.paths.data.parent_path();
     std::filesystem::create_directories(folder, bad);
     if (bad) co_return fail_errno("folder " + folder.string(), bad.value());
-    layers::snapshot_request request;
-    request.upper = fresh_upper_paths(folder);
-    request.kind = now.kind;
-    request.publish = [config](const layers::snapshot_layers& made) { return record_snapshot(config, made); };
+    auto request = snapshot_into(folder, config, now.kind);
     co_return co_await run_snapshot(what, std::move(request));
 }
 

@@ -50,6 +50,7 @@ result<loaded_config> read(const rapidjson::Document& document, std::string wher
     TRY(config.audit, read_audit(root));
     TRY(config.registry, read_registry(root, notes));
     TRY(config.iscsi, read_iscsi(root, notes));
+    TRY(config.writable, read_writable(root, notes));
     TRY(config.admin_socket, root.string("adminSocket", config.admin_socket.native()));
     TRY(config.state_dir, root.string("stateDir", config.state_dir.native()));
     TRY(const auto workers, root.integer("workers", 0, {0, 1024}));

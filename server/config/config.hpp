@@ -66,6 +66,17 @@ struct iscsi_config {
     std::chrono::milliseconds keepalive_timeout{30'000};
     std::chrono::milliseconds command_deadline{25'000};
     std::optional<iscsi::chap_credentials> discovery_auth;
+    std::optional<iscsi::redirection> redirect;  ///< of all targets that have none of their own
+};
+
+/// "writable": layers that initiators write to.
+struct writable_config {
+    byte_count quota;                 ///< for what is attached without one; 0: none
+    std::size_t clones = 4096;        ///< of one export
+    std::filesystem::path clone_dir;  ///< empty: in the state folder
+    std::chrono::milliseconds close_after{5'000};
+    std::chrono::milliseconds discard_after_logout{10'000};
+    std::chrono::milliseconds discard_after_loss{900'000};
 };
 
 struct daemon_config {
@@ -73,6 +84,7 @@ struct daemon_config {
     audit_config audit;
     registry_config registry;
     iscsi_config iscsi;
+    writable_config writable;
     std::filesystem::path admin_socket = "/run/overlaybd/admin.sock";
     std::filesystem::path state_dir = "/var/lib/overlaybd";
     std::string snapshot_service;  ///< URL of the reference's live snapshot service; empty: off

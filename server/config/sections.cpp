@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/limits.hpp"
+#include "server/catalog/names.hpp"
 
 namespace obd::server {
 namespace {
@@ -219,6 +220,14 @@ result<iscsi_config> read_iscsi(const json::object& root, config_notes& notes) {
     TRY(config.keepalive_idle, milliseconds(at, "keepaliveIdleMs", config.keepalive_idle, {0, 86'400'000}));
     TRY(config.keepalive_timeout, milliseconds(at, "keepaliveTimeoutMs", config.keepalive_timeout, {100, 86'400'000}));
     TRY(config.command_deadline, milliseconds(at, "commandDeadlineMs", config.command_deadline, {100, 600'000}));
+    if (at.has("redirect")) {
+        using kind = iscsi::redirection::kind;
+        TRY(const auto redirect, at.child("redirect"));
+        TRY(const auto address, redirect.string("address", ""));
+        TRY(const bool permanent, redirect.boolean("permanent", false));
+        TRY(config.redirect, parse_redirect(address, permanent ? kind::permanent : kind::temporary));
+        notes.unknown_members(redirect);
+    }
     config.portal_group_tag = static_cast<std::uint16_t>(tag);
     config.threads = static_cast<std::size_t>(threads);
     config.spin = std::chrono::microseconds(spin_us);
@@ -232,6 +241,26 @@ result<iscsi_config> read_iscsi(const json::object& root, config_notes& notes) {
         config.target_prefix.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-:") == std::string::npos;
     if (!named)
         return bad_value(at, "targetPrefix", "the beginning of an iSCSI name, like \"iqn.2026-11.io.overlaybd\"");
+    notes.unknown_members(at);
+    return config;
+}
+
+result<writable_config> read_writable(const json::object& root, config_notes& notes) {
+    constexpr std::int64_t week_ms = 7 * 86'400'000;
+    writable_config config;
+    TRY(const auto at, root.child("writable"));
+    TRY(const auto quota_mb, at.integer("quotaMB", 0, {0, std::int64_t{1} << 40}));
+    TRY(const auto limit, at.integer("clonesPerExport", 4096, {1, 65535}));
+    TRY(config.clone_dir, at.string("clonesDir", ""));
+    TRY(config.close_after, milliseconds(at, "closeAfterMs", config.close_after, {0, week_ms}));
+    TRY(config.discard_after_logout,
+        milliseconds(at, "discardAfterLogoutMs", config.discard_after_logout, {0, week_ms}));
+    TRY(config.discard_after_loss, milliseconds(at, "discardAfterLossMs", config.discard_after_loss, {0, week_ms}));
+    config.quota = {static_cast<std::uint64_t>(quota_mb) << 20};
+    config.clones = static_cast<std::size_t>(limit);
+    if (!config.clone_dir.empty() && !config.clone_dir.is_absolute()) {
+        return bad_value(at, "clonesDir", "an absolute path");
+    }
     notes.unknown_members(at);
     return config;
 }

@@ -25,6 +25,8 @@ result<log_config> read_log(const json::object& root, config_notes& notes);
 result<audit_config> read_audit(const json::object& root);
 result<registry_config> read_registry(const json::object& root, config_notes& notes);
 result<iscsi_config> read_iscsi(const json::object& root, config_notes& notes);
+/// "writable": quotas, clones.
+result<writable_config> read_writable(const json::object& root, config_notes& notes);
 /// "serviceConfig": the URL where it is enabled, else an empty string.
 result<std::string> read_snapshot_service(const json::object& root, config_notes& notes);
 /// Keys of the reference that ask for something this version does not do yet.

@@ -119,7 +119,7 @@ result<seen_unit> read_seen(const json::object& at) {
     TRY(seen.designator, at.string("designator", seen.content));
     TRY(const auto size, at.integer("size", 0, any_size));
     TRY(const auto logical, at.integer("logicalBlock", 512, block));
-    TRY(const auto physical, at.integer("physicalBlock", 4096, block));
+    TRY(const auto physical, at.integer("physicalBlock", 512, block));
     TRY(const bool writable, at.boolean("writable", false));
     TRY(const auto granularity, at.integer("discardGranularity", 0, any_count));
     TRY(const auto atomic, at.integer("maxAtomicWrite", 0, any_count));
@@ -141,6 +141,41 @@ result<seen_unit> read_seen(const json::object& at) {
     return seen;
 }
 
+void write_clones(json_writer& out, const clone_settings& clones) {
+    out.key("clones").begin_object().member("mode", to_string(clones.mode)).member("upper", to_string(clones.kind));
+    out.member("root", clones.root.native()).end_object();
+}
+
+result<std::optional<clone_settings>> read_clones(const json::object& record) {
+    if (!record.has("clones")) return std::optional<clone_settings>{};
+    TRY(const auto at, record.child("clones"));
+    TRY(const auto mode, at.string("mode", ""));
+    TRY(const auto kind, at.string("upper", ""));
+    clone_settings clones;
+    TRY(clones.root, at.string("root", ""));
+    const auto parsed = parse_clone_mode(mode);
+    const bool known = kind == to_string(upper_kind::append) || kind == to_string(upper_kind::sparse);
+    if (!parsed || !known || clones.root.empty()) return damaged(at, "impossible settings");
+    clones.mode = *parsed;
+    clones.kind = kind == to_string(upper_kind::append) ? upper_kind::append : upper_kind::sparse;
+    return std::optional(std::move(clones));
+}
+
+void write_redirect(json_writer& out, const iscsi::redirection& redirect) {
+    out.key("redirect").begin_object().member("address", redirect.address);
+    out.member("permanent", redirect.how == iscsi::redirection::kind::permanent).end_object();
+}
+
+result<std::optional<iscsi::redirection>> read_redirect(const json::object& record) {
+    if (!record.has("redirect")) return std::optional<iscsi::redirection>{};
+    TRY(const auto at, record.child("redirect"));
+    TRY(const auto address, at.string("address", ""));
+    TRY(const bool permanent, at.boolean("permanent", false));
+    using kind = iscsi::redirection::kind;
+    TRY(auto parsed, parse_redirect(address, permanent ? kind::permanent : kind::temporary));
+    return std::optional(std::move(parsed));
+}
+
 result<export_record> read_record(const json::object& at) {
     export_record record;
     TRY(record.name, at.string("name", ""));
@@ -151,6 +186,11 @@ result<export_record> read_record(const json::object& at) {
     record.lun = static_cast<std::uint16_t>(lun);
     TRY(record.origin, read_origin(at));
     TRY(record.access, read_access(at));
+    TRY(record.clones, read_clones(at));
+    TRY(const auto quota, at.integer("quota", 0, any_size));
+    record.quota = {static_cast<std::uint64_t>(quota)};
+    TRY(record.redirect, read_redirect(at));
+    TRY(record.removable, at.boolean("removable", false));
     if (at.has("pinned")) {
         TRY(const auto nested, at.child("pinned"));
         TRY(record.pinned, read_pinned(nested));
@@ -177,6 +217,10 @@ std::string encode_exports(const std::vector<export_record>& records) {
         out.begin_object().member("name", record.name).member("target", record.target).member("lun", record.lun);
         write_origin(out, record.origin);
         write_access(out, record.access);
+        if (record.clones) write_clones(out, *record.clones);
+        if (record.quota.value != 0) out.member("quota", record.quota.value);
+        if (record.redirect) write_redirect(out, *record.redirect);
+        if (record.removable) out.member("removable", true);
         if (record.pinned) write_pinned(out, *record.pinned);
         if (record.seen) write_seen(out, *record.seen);
         out.end_object();
@@ -218,7 +262,10 @@ std::string encode_unit_state(const scsi::persistent_state& state) {
     out.end_array();
     out.member("descriptorSense", state.saved_mode.descriptor_sense);
     out.member("softwareWriteProtect", state.saved_mode.software_write_protect);
-    out.member("writeCacheEnabled", state.saved_mode.write_cache_enabled).end_object();
+    out.member("writeCacheEnabled", state.saved_mode.write_cache_enabled);
+    const bool unfinished = state.sanitize != scsi::unfinished_sanitize::none;
+    if (unfinished) out.member("unfinishedSanitize", static_cast<int>(state.sanitize));
+    out.end_object();
     return out.text();
 }
 
@@ -270,6 +317,8 @@ result<scsi::persistent_state> decode_unit_state(std::string_view text, std::str
     TRY(mode.descriptor_sense, root.boolean("descriptorSense", false));
     TRY(mode.software_write_protect, root.boolean("softwareWriteProtect", false));
     TRY(mode.write_cache_enabled, root.boolean("writeCacheEnabled", true));
+    TRY(const auto sanitize, root.integer("unfinishedSanitize", 0, {0, 2}));
+    state.sanitize = static_cast<scsi::unfinished_sanitize>(sanitize);
     return state;
 }
 

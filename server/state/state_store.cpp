@@ -1,27 +1,13 @@
 #include "server/state/state_store.hpp"
 
-#include <fstream>
-
-#include "base/limits.hpp"
+#include "server/clones/clone_store.hpp"
 #include "server/state/codec.hpp"
 
 namespace obd::server {
 namespace {
 
-/// Nothing when there is no such file.
-result<std::optional<std::string>> read_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file && errno == ENOENT) return std::optional<std::string>{};
-    if (!file) return fail_errno(path.string());
-    std::string text(limits::config_file_bytes + 1, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (file.bad()) return fail(errc::io_error, path.string());
-    text.resize(static_cast<std::size_t>(file.gcount()));
-    return std::optional(std::move(text));
-}
-
 result<std::optional<std::vector<export_record>>> read_exports(const std::filesystem::path& path) {
-    TRY(const auto text, read_file(path));
+    TRY(const auto text, read_small_file(path));
     if (!text) return std::optional<std::vector<export_record>>{};
     TRY(auto records, decode_exports(*text, path.string()));
     return std::optional(std::move(records));
@@ -60,7 +46,7 @@ result<void> state_store::save_exports(const std::vector<export_record>& records
 }
 
 result<std::optional<scsi::persistent_state>> state_store::load_unit(const std::string& name) const {
-    TRY(const auto text, read_file(unit_path(name)));
+    TRY(const auto text, read_small_file(unit_path(name)));
     if (!text) return std::optional<scsi::persistent_state>{};
     TRY(auto state, decode_unit_state(*text, unit_path(name).string()));
     return std::optional(std::move(state));

@@ -1,5 +1,5 @@
 // What survives the process, in one folder: exports.json (the catalog), units/<name>.json (reservations with APTPL and
-// saved mode pages) and uppers/<name>/ (writable layers whose place nobody chose).
+// saved mode pages) and uppers/<name>/ and clones/<name>/ (writable layers whose place nobody chose).
 #pragma once
 
 #include <filesystem>
@@ -35,6 +35,7 @@ public:
     result<void> forget_unit(const std::string& name) const;
 
     std::filesystem::path default_upper_dir(const std::string& name) const { return folder_ / "uppers" / name; }
+    std::filesystem::path default_clone_root(const std::string& name) const { return folder_ / "clones" / name; }
 
 private:
     state_store(std::filesystem::path folder, folder_lock lock);

@@ -15,8 +15,25 @@ io() {
   qemu-io --image-opts "driver=iscsi,transport=tcp,portal=127.0.0.1:$PORT,target=$IQN,lun=0,initiator-name=$(initiator "$who")" "${words[@]}"
 }
 # reads NAME BYTE OFFSET: that byte's pattern is there.
+# hold NAME BYTE: writes that byte's pattern and stays logged in, in the background, until it is killed; $HELD.
+hold() {
+  rm -f "$T/commands"
+  mkfifo "$T/commands"
+  qemu-io --image-opts "driver=iscsi,transport=tcp,portal=127.0.0.1:$PORT,target=$IQN,lun=0,initiator-name=$(initiator "$1")" \
+    <"$T/commands" >"$T/held" 2>&1 &
+  HELD=$!
+  pids+=("$HELD")
+  exec 7>"$T/commands"
+  printf 'write -P %s 0 64k\nflush\n' "$2" >&7
+  until_true 30 "the write of $1" grep -q 'wrote 65536' "$T/held"
+}
+let_go() {
+  kill -KILL "$HELD" 2>/dev/null || true
+  wait "$HELD" 2>/dev/null || true
+  exec 7>&-
+}
 reads() { io "$1" "read -P $2 $3 64k" >"$T/io" 2>&1 && ! grep -q 'verification failed' "$T/io"; }
-serial_of() { iscsi-inq -i "$(initiator "$1")" -e 1 -c 0x80 "$URL" 2>/dev/null | grep -i serial; }
+serial_of() { iscsi-inq -i "$(initiator "$1")" -e 1 -c 131 "$URL" 2>/dev/null | digest; }
 clone_names() { ctl --json clone list "$1" | json '" ".join(sorted(e["initiator"].split(":")[1] for e in value))'; }
 has_no_clones() { [ -z "$(clone_names "$1")" ]; }
 original=$(head -c 65536 "$IMAGE/disk.img" | digest)
@@ -47,28 +64,27 @@ ctl clone commit farm "$(initiator a)" --file "$T/a.obd" >/dev/null
 reads a 0xaa 0 || die "a's data is gone after the commit: $(cat "$T/io")"
 io a 'write -P 0xac 0 64k' flush >/dev/null
 python3 - "$IMAGE/raw/config.v1.json" "$T/a.obd" >"$T/with-a.json" <<'PY'
-import json, sys
+import json, os, sys
 config = json.load(open(sys.argv[1]))
+for lower in config["lowers"]:
+    lower["file"] = os.path.join(os.path.dirname(sys.argv[1]), lower["file"])
 config["lowers"].append({"file": sys.argv[2]})
 print(json.dumps(config))
 PY
 farm=$IQN farm_url=$URL
 attach --config "$T/with-a.json" --name with-a
-io x 'read -P 0xaa 0 64k' >"$T/io" 2>&1 || die "$(cat "$T/io")"
+qemu-io -r -c 'read -P 0xaa 0 64k' "$URL" >"$T/io" 2>&1 || die "$(cat "$T/io")"
 ! grep -q 'verification failed' "$T/io" || die "the committed layer holds something else"
 IQN=$farm URL=$farm_url
 reads a 0xac 0 || die "a does not read what it wrote after the commit"
 
 say "removed, by force where it is in use"
-(echo 'write -P 0xbc 0 64k'; exec sleep 600) | io b >/dev/null 2>&1 &
-writer=$!
-pids+=("$writer")
-until_true 30 "b's session" sh -c "overlaybdctl --socket '$T/overlaybd.sock' --json sessions | grep -q test:b"
+hold b 0xbc
 ! ctl clone remove farm "$(initiator b)" 2>"$T/err" || die "a clone in use was removed"
 grep -q -- --force "$T/err" || die "the refusal does not say what helps: $(cat "$T/err")"
 ctl clone remove farm "$(initiator b)" --force >/dev/null
 ! ctl --json clone list farm | grep -q test:b || die "b's clone is still there"
-pkill -P "$writer" 2>/dev/null || true
+let_go
 
 say "discarded after a logout"
 attach --config "$IMAGE/raw/config.v1.json" --name guests --clone-per-initiator=discard --quota 1M
@@ -78,16 +94,8 @@ until_true 30 "the end of d's clone" has_no_clones guests
 until_true 30 "the end of d's second clone" has_no_clones guests
 
 say "but not when the connection breaks"
-mkfifo "$T/commands"
-qemu-io --image-opts "driver=iscsi,transport=tcp,portal=127.0.0.1:$PORT,target=$IQN,lun=0,initiator-name=$(initiator d)" <"$T/commands" >"$T/lost" 2>&1 &
-lost=$!
-pids+=("$lost")
-exec 7>"$T/commands"
-printf 'write -P 0xde 0 64k\nflush\n' >&7
-until_true 30 "d's write" grep -q 'wrote 65536' "$T/lost"
-kill -KILL "$lost"
-wait "$lost" 2>/dev/null || true
-exec 7>&-
+hold d 0xde
+let_go
 until_true 30 "the end of d's session" sh -c "! overlaybdctl --socket '$T/overlaybd.sock' --json sessions | grep -q test:d"
 daemon_kill
 daemon_start
@@ -109,15 +117,16 @@ ctl clone keep small "$(initiator e)" >/dev/null
 say "a moved target is found where it is"
 moved=$IQN
 first=$PORT
-PORT='' SOCKET=$T/second.sock daemon_start second
-second=$PORT PORT=$first
-SOCKET=$T/second.sock ctl attach --config "$IMAGE/raw/config.v1.json" --name small >/dev/null
+unset PORT
+SOCKET=$T/second.sock
+daemon_start second
+second=$PORT
+ctl attach --config "$IMAGE/raw/config.v1.json" --name small >/dev/null
+unset SOCKET
 ctl redirect small "127.0.0.1:$second" >/dev/null
 iscsi-inq -i "$(initiator e)" "iscsi://127.0.0.1:$first/$moved/0" >/dev/null 2>"$T/err" || die "not redirected: $(cat "$T/err")"
-SOCKET=$T/second.sock ctl --json sessions >/dev/null
 grep -q "login\[pathname=$moved\]" "$T/second.audit" || die "the second daemon saw no login"
 ctl redirect small none >/dev/null
-reads e 0xee 0 || die "the first daemon does not serve it again: $(cat "$T/io")"
 PORT=$first
-kill -TERM "$(cat "$T/overlaybd.pid")"
+reads e 0xee 0 || die "the first daemon does not serve it again: $(cat "$T/io")"
 say "passed"

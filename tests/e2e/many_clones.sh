@@ -1,8 +1,8 @@
 #!/bin/bash
-# many_clones.sh [COUNT]: that many initiators (default 1000) boot one image through clones. Reports what the daemon
+# many_clones.sh [COUNT]: that many initiators (default 100) boot one image through clones. Reports what the daemon
 # needs for them; a clone costs no thread, and a bounded number of file descriptors and pages.
 source "$(dirname "$0")/lib.sh"
-count=${1:-${OBD_CLONES:-1000}}
+count=${1:-${OBD_CLONES:-100}}
 
 ulimit -n "$(ulimit -H -n)"
 daemon_start

@@ -21,8 +21,16 @@ struct request {
     std::string name;
     std::string size;
     snapshot_options snapshot;
+    quota_options quota;
+    redirect_options redirect;
+    clone_options clone;
     std::function<int(const session_options&)> run;
 };
+
+void add_redirection(CLI::App& command, std::string& address, bool& permanent) {
+    auto* redirect = command.add_option("--redirect", address, "send logins to this address instead: HOST:PORT");
+    command.add_flag("--permanent", permanent, "tell initiators that the target has moved for good")->needs(redirect);
+}
 
 void add_attach(CLI::App& app, request& asked) {
     auto* command =
@@ -41,10 +49,18 @@ void add_attach(CLI::App& app, request& asked) {
         ->add_option("--writable", what.writable,
                      "put a writable layer on top: --writable, --writable=append or --writable=sparse")
         ->check(CLI::IsMember({"append", "sparse"}));
+    command->add_option(
+        "--upper", what.upper,
+        "folder for the writable layer, or for all clones; the daemon has one for each export otherwise");
     command
-        ->add_option("--upper", what.upper,
-                     "folder for the writable layer; the daemon has one for each export otherwise")
-        ->needs("--writable");
+        ->add_option("--clone-per-initiator", what.clones,
+                     "each initiator that logs in gets a writable layer of its own over the shared image, which is "
+                     "kept or, with =discard, thrown away after its logout")
+        ->check(CLI::IsMember({"keep", "discard"}));
+    command->add_option("--quota", what.quota, "most that the writable layer, or each clone, may occupy: 20G");
+    add_redirection(*command, what.redirect, what.permanent);
+    command->add_flag("--removable", what.removable,
+                      "a medium that initiators may lock, eject and load, as of a drive");
     command->add_option("--initiator", what.initiators,
                         "initiator name that may log in; repeat for more (default: all)");
     command->add_option("--chap-file", what.chap_file,
@@ -52,6 +68,9 @@ void add_attach(CLI::App& app, request& asked) {
     command->callback([&asked, &what] {
         if (what.reference.empty() == what.config.empty()) {
             throw CLI::ValidationError("attach", "either a REFERENCE or --config FILE is needed");
+        }
+        if (!what.upper.empty() && what.writable.empty() && what.clones.empty()) {
+            throw CLI::ValidationError("attach", "--upper needs --writable or --clone-per-initiator");
         }
         asked.run = [&what](const session_options& with) { return attach(with, what); };
     });
@@ -87,6 +106,45 @@ void add_writable_commands(CLI::App& app, request& asked) {
     });
 }
 
+void add_settings(CLI::App& app, request& asked) {
+    auto* quota_command = app.add_subcommand("quota", "Change what a writable layer, or a clone, may occupy");
+    quota_command->add_option("NAME", asked.quota.name, "name of the export")->required();
+    quota_command->add_option("SIZE", asked.quota.size, "bytes, or with K, M, G, T: 20G; or none")->required();
+    quota_command->add_option("--initiator", asked.quota.initiator,
+                              "of this initiator's clone; otherwise of the export, or of clones to come");
+    quota_command->callback(
+        [&asked] { asked.run = [&asked](const session_options& with) { return quota(with, asked.quota); }; });
+    auto* move = app.add_subcommand("redirect", "Send later logins to an export's target to another address");
+    move->add_option("NAME", asked.redirect.name, "name of the export")->required();
+    move->add_option("ADDRESS", asked.redirect.address, "HOST:PORT, or none: serve them here again")->required();
+    move->add_flag("--permanent", asked.redirect.permanent, "tell initiators that the target has moved for good");
+    move->callback(
+        [&asked] { asked.run = [&asked](const session_options& with) { return redirect(with, asked.redirect); }; });
+}
+
+CLI::App* add_clone_command(CLI::App& clone, request& asked, const char* command_name, const char* help,
+                            int (*action)(const session_options&, const clone_options&)) {
+    auto* command = clone.add_subcommand(command_name, help);
+    command->add_option("NAME", asked.clone.name, "name of the export")->required();
+    command->add_option("INITIATOR", asked.clone.initiator, "name of the initiator")->required();
+    command->callback([&asked, action] {
+        asked.run = [&asked, action](const session_options& with) { return action(with, asked.clone); };
+    });
+    return command;
+}
+
+void add_clone_commands(CLI::App& app, request& asked) {
+    auto* clone = app.add_subcommand("clone", "The clones of an export that was attached with --clone-per-initiator");
+    clone->require_subcommand(1);
+    add_named(*clone, asked, "list", "All clones: whose, how large, in use or not", clone_list);
+    add_clone_command(*clone, asked, "keep", "Keep a clone that would be thrown away at logout", clone_keep);
+    add_clone_command(*clone, asked, "commit",
+                      "Write what an initiator changed as a layer; it goes on writing to a new one", clone_commit)
+        ->add_option("--file", asked.clone.file, "file for the layer; one in the clone's folder otherwise");
+    add_clone_command(*clone, asked, "remove", "Throw a clone away", clone_remove)
+        ->add_flag("--force", asked.clone.force, "end the initiator's sessions first");
+}
+
 void describe(CLI::App& app, request& asked) {
     app.description("Attaches overlaybd images to a running overlaybd-iscsid, detaches them, and shows what is there.");
     app.footer(
@@ -108,13 +166,16 @@ void describe(CLI::App& app, request& asked) {
     add_named(app, asked, "show", "One export with its layers and initiators", show);
     add_plain(app, asked, "sessions", "Initiators that are logged in", sessions);
     add_writable_commands(app, asked);
+    add_settings(app, asked);
+    add_clone_commands(app, asked);
     add_plain(app, asked, "version", "Versions of this program and of the daemon", version);
 }
 
-/// "--writable" may stand alone; a word after it would be taken for its value, so the default is spelled out first.
+/// These may stand alone; a word after it would be taken for its value, so the default is spelled out first.
 void complete_writable(std::vector<std::string>& words) {
     for (auto& word : words) {
         if (word == "--writable") word = "--writable=append";
+        if (word == "--clone-per-initiator") word = "--clone-per-initiator=keep";
     }
 }
 

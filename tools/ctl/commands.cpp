@@ -7,77 +7,12 @@
 #include <ostream>
 
 #include "base/json/fields.hpp"
-#include "tools/ctl/api_client.hpp"
+#include "tools/ctl/conversation.hpp"
 #include "tools/ctl/request_body.hpp"
 #include "tools/ctl/tables.hpp"
 
 namespace obd::ctl {
 namespace {
-
-int complain(const session_options& with, std::string_view text, int code) {
-    with.err << "overlaybdctl: " << text << "\n";
-    return code;
-}
-
-/// The message in {"error": {"message": …}}, or the body as it is.
-std::string error_message(const api_answer& answer) {
-    const auto document = json::parse(answer.body, "answer");
-    if (document && document->IsObject() && document->HasMember("error")) {
-        const auto& error = (*document)["error"];
-        if (error.IsObject() && error.HasMember("message") && error["message"].IsString()) {
-            return error["message"].GetString();
-        }
-    }
-    return "the daemon answered " + std::to_string(answer.status) + ": " + answer.body;
-}
-
-/// Calls the daemon and, when it agreed, shows the answer: raw, or through `print`.
-template <typename Print>
-int converse(const session_options& with, const api_call& call, Print print) {
-    const auto answer = call_daemon(with.socket, call);
-    if (!answer) {
-        return complain(with, "cannot reach overlaybd-iscsid: " + answer.error().message(), unreachable);
-    }
-    if (!answer->ok()) return complain(with, error_message(*answer), failed);
-    if (with.form == output_form::json) {
-        with.out << answer->body;
-        return done;
-    }
-    const auto document = json::parse(answer->body, "answer");
-    if (!document) return complain(with, document.error().message(), failed);
-    print(*document);
-    return done;
-}
-
-// What the daemon sends is well-formed; a member of a later or earlier version that is missing reads as empty.
-
-std::string text(const rapidjson::Value& object, const char* name) {
-    const auto member = object.FindMember(name);
-    if (member == object.MemberEnd() || !member->value.IsString()) return {};
-    return member->value.GetString();
-}
-
-std::uint64_t number(const rapidjson::Value& object, const char* name) {
-    const auto member = object.FindMember(name);
-    return member != object.MemberEnd() && member->value.IsUint64() ? member->value.GetUint64() : 0;
-}
-
-bool flag(const rapidjson::Value& object, const char* name) {
-    const auto member = object.FindMember(name);
-    return member != object.MemberEnd() && member->value.IsBool() && member->value.GetBool();
-}
-
-std::vector<const rapidjson::Value*> elements(const rapidjson::Value& array) {
-    std::vector<const rapidjson::Value*> found;
-    if (!array.IsArray()) return found;
-    for (const auto& element : array.GetArray()) found.push_back(&element);
-    return found;
-}
-
-std::vector<const rapidjson::Value*> elements(const rapidjson::Value& object, const char* name) {
-    const auto member = object.FindMember(name);
-    return member == object.MemberEnd() ? std::vector<const rapidjson::Value*>{} : elements(member->value);
-}
 
 std::string joined(const rapidjson::Value& object, const char* name) {
     std::string all;
@@ -118,21 +53,48 @@ void print_next_steps(std::ostream& out, const rapidjson::Value& answer) {
 
 void print_attached(std::ostream& out, const rapidjson::Value& answer) {
     out << "attached " << text(answer, "name") << ": " << human_size(number(answer, "size_bytes")) << ", "
-        << (flag(answer, "read_only") ? "read-only" : "writable") << ", "
-        << plural(elements(answer, "layers").size(), "layer") << "\n  target   " << text(answer, "target")
+        << (answer.HasMember("clones")  ? "a clone for each initiator"
+            : flag(answer, "read_only") ? "read-only"
+                                        : "writable")
+        << ", " << plural(elements(answer, "layers").size(), "layer") << "\n  target   " << text(answer, "target")
         << "\n  LUN      " << number(answer, "lun") << "\n  portals  " << joined(answer, "portals") << "\n";
     print_next_steps(out, answer);
+}
+
+std::string access_of(const rapidjson::Value& one) {
+    if (one.HasMember("clones")) return "clones";
+    return flag(one, "read_only") ? "ro" : "rw";
 }
 
 void print_list(std::ostream& out, const rapidjson::Value& answer) {
     table exports({"NAME", "STATE", "SIZE", "ACCESS", "LAYERS", "FETCHED", "INITIATORS", "LUN", "TARGET", "IMAGE"});
     for (const auto* one : elements(answer)) {
-        exports.row({text(*one, "name"), text(*one, "state"), human_size(number(*one, "size_bytes")),
-                     flag(*one, "read_only") ? "ro" : "rw", std::to_string(elements(*one, "layers").size()),
-                     human_size(number(*one, "fetched_bytes")), std::to_string(elements(*one, "initiators").size()),
-                     std::to_string(number(*one, "lun")), text(*one, "target"), text(*one, "image")});
+        exports.row({text(*one, "name"), text(*one, "state"), human_size(number(*one, "size_bytes")), access_of(*one),
+                     std::to_string(elements(*one, "layers").size()), human_size(number(*one, "fetched_bytes")),
+                     std::to_string(elements(*one, "initiators").size()), std::to_string(number(*one, "lun")),
+                     text(*one, "target"), text(*one, "image")});
     }
     out << exports.text();
+}
+
+template <typename Fact>
+void print_clone_facts(const rapidjson::Value& answer, const Fact& fact) {
+    const auto size = [&](const char* title, const char* member) {
+        if (number(answer, member) != 0) fact(title, human_size(number(answer, member)));
+    };
+    const auto clones = answer.FindMember("clones");
+    if (clones != answer.MemberEnd() && clones->value.IsObject()) {
+        const auto& all = clones->value;
+        fact("clones", text(all, "mode") + ", " + text(all, "writable") + ": " + std::to_string(number(all, "count")) +
+                           ", open: " + std::to_string(number(all, "open")));
+        fact("root", text(all, "root"));
+    }
+    size("written", "upper_used_bytes");
+    size("quota", "quota_bytes");
+    const auto redirect = answer.FindMember("redirect");
+    if (redirect != answer.MemberEnd() && redirect->value.IsObject()) {
+        fact("redirect", text(redirect->value, "address") + (flag(redirect->value, "permanent") ? ", for good" : ""));
+    }
 }
 
 void print_export(std::ostream& out, const rapidjson::Value& answer) {
@@ -151,7 +113,9 @@ void print_export(std::ostream& out, const rapidjson::Value& answer) {
     fact("size",
          human_size(number(answer, "size_bytes")) + " (" + std::to_string(number(answer, "size_bytes")) + " bytes)");
     fact("access", flag(answer, "read_only") ? "read-only" : "writable");
+    fact("medium", flag(answer, "removable") ? "removable" : "");
     fact("upper", text(answer, "upper"));
+    print_clone_facts(answer, fact);
     fact("serial", text(answer, "serial"));
     fact("NAA", text(answer, "naa"));
     fact("CHAP", flag(answer, "chap") ? "required" : "");
@@ -181,10 +145,6 @@ void print_sessions(std::ostream& out, const rapidjson::Value& answer) {
                  digests.empty() ? "none" : digests, text(*one, "since")});
     }
     out << all.text();
-}
-
-std::string export_path(const std::string& name) {
-    return "/v1/exports/" + percent_encoded(name);
 }
 
 }  // namespace

@@ -50,6 +50,30 @@ TEST_CASE("an empty config gives the reference's defaults") {
     CHECK(all_warnings("{}").empty());
 }
 
+TEST_CASE("writable layers, clones and redirection") {
+    const auto plain = config_of("{}");
+    CHECK(plain.writable.quota.value == 0);
+    CHECK(plain.writable.clones == 4096);
+    CHECK(plain.writable.discard_after_loss == std::chrono::minutes(15));
+    CHECK_FALSE(plain.iscsi.redirect);
+    const auto config = config_of(R"({"writable": {"quotaMB": 3, "clonesPerExport": 7, "clonesDir": "/c",
+        "closeAfterMs": 1, "discardAfterLogoutMs": 2, "discardAfterLossMs": 3},
+        "iscsi": {"redirect": {"address": "host:3260", "permanent": true}}})");
+    CHECK(config.writable.quota.value == 3 << 20);
+    CHECK(config.writable.clones == 7);
+    CHECK(config.writable.clone_dir == "/c");
+    CHECK(config.writable.close_after.count() == 1);
+    CHECK(config.writable.discard_after_logout.count() == 2);
+    CHECK(config.writable.discard_after_loss.count() == 3);
+    REQUIRE(config.iscsi.redirect);
+    CHECK(config.iscsi.redirect->address == "host:3260");
+    for (const char* bad : {R"({"writable": {"clonesDir": "relative"}})", R"({"writable": {"clonesPerExport": 0}})",
+                            R"({"iscsi": {"redirect": {"address": "host:1,1"}}})"}) {
+        INFO(bad);
+        CHECK_FALSE(parse_config(bad, "test.json").has_value());
+    }
+}
+
 TEST_CASE("old flat keys") {
     const auto config = config_of(R"({"registryCacheDir": "/c", "registryCacheSizeGB": 7, "cacheType": "file",
         "credentialFilePath": "/cred", "logLevel": 3, "logPath": "/l", "enableAudit": false, "auditPath": "/a",

@@ -60,6 +60,26 @@ TEST_CASE("attach bodies carry absolute paths and what was asked for, nothing el
     CHECK(body.MemberCount() == 3);
 }
 
+TEST_CASE("with clones, --writable and --upper are theirs") {
+    attach_options what;
+    what.reference = "a";
+    what.clones = "discard";
+    what.writable = "sparse";
+    what.upper = "/clones";
+    what.quota = "2K";
+    what.redirect = "host:1";
+    const auto body = json::parse(attach_body(what).value(), "body").value();
+    CHECK_FALSE(body.HasMember("writable"));
+    CHECK(body["clones"]["mode"].GetString() == std::string("discard"));
+    CHECK(body["clones"]["writable"].GetString() == std::string("sparse"));
+    CHECK(body["clones"]["root"].GetString() == std::string("/clones"));
+    CHECK(body["quota_bytes"].GetUint64() == 2048);
+    CHECK(body["redirect"]["address"].GetString() == std::string("host:1"));
+    what.quota = "much";
+    CHECK_FALSE(attach_body(what).has_value());
+    CHECK(redirect_body({"x", "none", false}) == "{}");
+}
+
 TEST_CASE("secrets come from a file") {
     const server::test::scratch_directory folder;
     attach_options what;

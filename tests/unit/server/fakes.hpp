@@ -126,6 +126,11 @@ public:
         co_return opened_image{found->second, std::move(pin)};
     }
 
+    asio::awaitable<result<std::shared_ptr<layers::image>>> open_clone(std::filesystem::path,
+                                                                       std::shared_ptr<const clone_base>) override {
+        co_return fail(errc::unsupported, "no clones here");
+    }
+
     void release() {
         hold = false;
         released_.cancel();

@@ -62,3 +62,19 @@ TEST_CASE("designators depend on the content alone") {
     CHECK(again.serial == id.serial);
     CHECK(again.eui == id.eui);
 }
+
+TEST_CASE("redirections name a host and a port, and no portal group tag", "[rfc7143-13.8]") {
+    using kind = iscsi::redirection::kind;
+    for (const std::string good : {"192.0.2.7:3260", "[2001:db8::7]:3260", "node7.example.com:1"}) {
+        INFO(good);
+        const auto parsed = parse_redirect(good, kind::permanent);
+        REQUIRE(parsed.has_value());
+        CHECK(parsed->address == good);
+        CHECK(parsed->how == kind::permanent);
+    }
+    for (const std::string bad : {"", "host", ":1", "host:", "host:0", "host:65536", "host:1,1", "ho st:1", "[]:1",
+                                  "[x]:1", "host:1x", "a=b:1"}) {
+        INFO(bad);
+        CHECK(parse_redirect(bad, kind::temporary).error().is(errc::invalid_argument));
+    }
+}

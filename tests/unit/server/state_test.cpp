@@ -24,6 +24,7 @@ export_record sample(const std::string& name) {
     record.origin.upper_dir = "/uppers/" + name;
     record.access.auth = iscsi::chap_credentials{"u", "secret-secret", "m", "other-secret"};
     record.access.initiators = {"iqn.a", "iqn.b"};
+    record.removable = true;
     pinned_image pinned{"http://localhost:5000/v2/x/blobs", "sha256:" + std::string(64, '1'), {}};
     pinned.layers.push_back({"type", "sha256:" + std::string(64, '2'), {77}, {}});
     record.pinned = pinned;
@@ -46,6 +47,7 @@ scsi::persistent_state sample_state() {
     state.reservations.held = scsi::reservation_type::exclusive_access;
     state.reservations.holder = 1;
     state.saved_mode.write_cache_enabled = false;
+    state.sanitize = scsi::unfinished_sanitize::unrestricted;
     return state;
 }
 
@@ -61,12 +63,34 @@ std::string content(const std::filesystem::path& path) {
 
 }  // namespace
 
+TEST_CASE("clones, quotas and redirections survive encoding") {
+    auto record = sample("a");
+    record.origin.upper = upper_kind::none;
+    record.clones = clone_settings{clone_mode::discard, upper_kind::sparse, "/clones"};
+    record.quota = {1 << 20};
+    record.redirect = iscsi::redirection{"[::1]:3260", iscsi::redirection::kind::permanent};
+    const auto text = encode_exports({record, sample("b")});
+    const auto decoded = decode_exports(text, "test").value();
+    REQUIRE(decoded.size() == 2);
+    CHECK(encode_exports(decoded) == text);
+    REQUIRE(decoded[0].clones);
+    CHECK(decoded[0].clones->mode == clone_mode::discard);
+    CHECK(decoded[0].clones->kind == upper_kind::sparse);
+    CHECK(decoded[0].clones->root == "/clones");
+    CHECK(decoded[0].quota.value == 1 << 20);
+    REQUIRE(decoded[0].redirect);
+    CHECK(decoded[0].redirect->address == "[::1]:3260");
+    CHECK_FALSE(decoded[1].clones);
+    CHECK_FALSE(decoded[1].redirect);
+}
+
 TEST_CASE("exports survive encoding") {
     const auto text = encode_exports({sample("a"), sample("b")});
     const auto decoded = decode_exports(text, "test").value();
     REQUIRE(decoded.size() == 2);
     CHECK(encode_exports(decoded) == text);
     CHECK(decoded[0].origin.upper == upper_kind::sparse);
+    CHECK(decoded[0].removable);
     CHECK(decoded[0].access.auth->mutual_secret == "other-secret");
     CHECK(decoded[0].pinned->layers.at(0).size.value == 77);
     CHECK(decoded[0].seen->designator == std::string(64, 'b'));
