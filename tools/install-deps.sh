@@ -13,8 +13,8 @@ declare -A packages=(
   # tests/run.sh: formatting and lint, clang for fuzzing, the kernel initiator's virtual machine, a PC that boots from a LUN
   [test]="clang-14 clang-format-14 shellcheck apache2-utils openssl kmod cpio procps
           libclang-rt-14-dev tgt umoci python3-minimal qemu-system-x86 ipxe-qemu"
-  # tests/bench/run.sh: a peer and its tools
-  [bench]="tgt libiscsi-bin qemu-utils qemu-block-extra gcc procps"
+  # tests/bench: a peer and its tools, and what the image tools are measured against
+  [bench]="tgt libiscsi-bin qemu-utils qemu-block-extra gcc procps lz4 zstd umoci"
 )
 
 groups=("$@")
