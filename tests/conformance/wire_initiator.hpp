@@ -29,9 +29,14 @@ struct received_pdu {
 
 class wire_initiator {
 public:
-    explicit wire_initiator(const std::string& portal) {
+    /// `from`: the address to come from, "127.0.0.2:0"; empty: any.
+    explicit wire_initiator(const std::string& portal, const std::string& from = {}) {
         const auto where = parse_endpoint(portal).value();
         socket_.reset(::socket(where.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (!from.empty()) {
+            const auto own = parse_endpoint(from).value();
+            REQUIRE(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&own.address), own.length) == 0);
+        }
         REQUIRE(::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&where.address), where.length) == 0);
     }
 
@@ -70,6 +75,11 @@ public:
 
     login_response_bhs login(const std::string& target, const std::string& name = "iqn.2000-01.test:i",
                              std::uint8_t isid = 1, const std::vector<std::string>& more = {}) {
+        send_login(target, name, isid, more);
+        return expect(opcode::login_response).as<login_response_bhs>();
+    }
+    void send_login(const std::string& target, const std::string& name = "iqn.2000-01.test:i", std::uint8_t isid = 1,
+                    const std::vector<std::string>& more = {}) {
         std::string text;
         append_pair(text, "InitiatorName", name);
         if (target.empty()) {
@@ -84,7 +94,6 @@ public:
         bhs.isid[5] = static_cast<std::byte>(isid);
         bhs.cmd_sn = cmd_sn_;
         send(bhs, as_bytes(text));
-        return expect(opcode::login_response).as<login_response_bhs>();
     }
 
     void send_read(std::uint32_t itt, std::uint32_t block, std::uint16_t blocks, std::uint8_t lun = 0) {
@@ -115,6 +124,43 @@ public:
         bhs.lun = std::uint64_t{lun} << 48;
         bhs.initiator_task_tag = itt;
         bhs.referenced_task_tag = referenced;
+        bhs.cmd_sn = cmd_sn_;
+        send(bhs);
+    }
+    struct raw_command {
+        std::uint32_t itt;
+        std::vector<std::uint8_t> cdb;
+        std::uint8_t direction = 0;  ///< command_flag
+        std::uint32_t bytes = 0;
+        std::uint8_t lun = 0;
+        std::uint8_t attribute = 1;
+        bool immediate = false;
+    };
+    void send_command(const raw_command& what, const_bytes data = {}) {
+        scsi_command_bhs bhs{};
+        bhs.opcode_byte =
+            static_cast<std::uint8_t>(opcode::scsi_command) | (what.immediate ? immediate_bit : std::uint8_t{0});
+        bhs.flags = static_cast<std::uint8_t>(final_bit | what.direction | what.attribute);
+        bhs.lun = std::uint64_t{what.lun} << 48;
+        bhs.initiator_task_tag = what.itt;
+        bhs.expected_transfer_bytes = what.bytes;
+        bhs.cmd_sn = what.immediate ? cmd_sn_ : cmd_sn_++;
+        for (std::size_t i = 0; i < what.cdb.size(); ++i) bhs.cdb[i] = static_cast<std::byte>(what.cdb[i]);
+        send(bhs, data);
+    }
+    /// Sense key, ASC and ASCQ of the response to TEST UNIT READY; zeros when it is GOOD.
+    std::uint32_t sense_of_unit(std::uint8_t lun) {
+        send_command({.itt = 0x7001, .cdb = {0}, .lun = lun});
+        const auto pdu = expect(opcode::scsi_response);
+        if (pdu.as<scsi_response_bhs>().status == 0) return 0;
+        const auto at = [&](std::size_t i) { return std::to_integer<std::uint32_t>(pdu.data.at(2 + i)); };
+        return (at(2) & 0xf) << 16 | at(12) << 8 | at(13);
+    }
+    void send_logout(std::uint32_t itt) {
+        logout_request_bhs bhs{};
+        bhs.opcode_byte = static_cast<std::uint8_t>(opcode::logout_request) | immediate_bit;
+        bhs.reason = final_bit;
+        bhs.initiator_task_tag = itt;
         bhs.cmd_sn = cmd_sn_;
         send(bhs);
     }
