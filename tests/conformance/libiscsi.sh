@@ -64,6 +64,7 @@ make_export() {
       SOCKET=$T/first.sock
       daemon_start first
       attach --config "$T/image/config.v1.json" --name disk
+      # shellcheck disable=SC2034  # ctl looks at it
       URL2=$URL PORT='' SOCKET=$T/second.sock
       daemon_start second
       attach --config "$T/image/config.v1.json" --name disk
