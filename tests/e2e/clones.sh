@@ -102,6 +102,19 @@ daemon_start
 reads d 0xde 0 || die "d's disk did not outlive its connection and the daemon: $(cat "$T/io")"
 until_true 30 "the end of d's third clone" has_no_clones guests
 
+say "nor when the daemon itself asks for the logout"
+hold d 0xdf
+daemon_stop
+daemon_start
+let_go
+reads d 0xdf 0 || die "d's disk did not outlive the daemon's stop: $(cat "$T/io")"
+
+say "thrown away with the export, also in use"
+hold d 0xd0
+ctl detach guests >/dev/null
+let_go
+[ ! -e "$T/overlaybd.state/clones/guests" ] || die "clones to be discarded outlive their export"
+
 say "a full quota, and a larger one"
 attach --config "$IMAGE/raw/config.v1.json" --name small --clone-per-initiator --quota 1M
 io e 'write -P 0xee 0 64k' flush >/dev/null

@@ -26,7 +26,7 @@ say "$count initiators logged in, wrote and read in $took ms"
 say "RSS $rss0 -> $rss1 KiB: $(((rss1 - rss0) / count)) KiB an initiator; descriptors $fds0 -> $fds1; threads $threads0 -> $threads1"
 same "threads" "$threads1" "$threads0"
 [ $((fds1 - fds0)) -le $((count * 4 + 16)) ] || die "more than four descriptors a clone"
-[ $(((rss1 - rss0) / count)) -le 512 ] || die "more than 512 KiB an initiator"
+[ $(((rss1 - rss0) / count)) -le 256 ] || die "more than 256 KiB an initiator"
 same "clones" "$(ctl --json clone list farm | json 'len([e for e in value if e["sessions"] == 1])')" "$count"
 
 say "SIGKILL, and all of them once more"
