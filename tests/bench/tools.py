@@ -52,8 +52,10 @@ def program_bytes(path, wanted):
                 full = os.path.join(folder, name)
                 if os.path.islink(full) or not os.path.isfile(full) or to.tell() >= wanted:
                     continue
+                # In small pieces: a child's peak memory begins with that of this process.
                 with open(full, "rb") as file:
-                    to.write(file.read(wanted - to.tell()))
+                    while piece := file.read(min(MIB, wanted - to.tell())):
+                        to.write(piece)
     os.truncate(path, os.path.getsize(path) // 4096 * 4096)
     return os.path.getsize(path)
 
