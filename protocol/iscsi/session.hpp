@@ -115,9 +115,6 @@ public:
         lun_bytes lun{};
     };
     void send_async(async_event event, const async_parameters& with);
-    void send_async(async_event event, std::uint16_t first, std::uint16_t second, std::uint16_t third) {
-        send_async(event, {.first = first, .second = second, .third = third});
-    }
 
     const session_parameters& parameters() const { return agreed_; }
     std::string_view close_reason() const { return close_reason_; }
