@@ -130,26 +130,36 @@ asio::awaitable<result<void>> clone_set::remove(std::string initiator) {
     co_return thrown;
 }
 
+/// REQUIRES: the base is there. Opens the layer if need be.
+asio::awaitable<result<layers::snapshot_report>> clone_set::seal(clone_ptr what) {
+    const auto mine = co_await what->busy.enter();
+    if (what->gone) co_return fail(errc::not_found, "the clone of " + what->stored.record.initiator);
+    CO_TRYV(co_await ensure_open(what));
+    const auto writable = what->writable();
+    if (!writable) co_return fail(errc::read_only, "the clone of " + what->stored.record.initiator);
+    const auto& folder = what->stored.folder;
+    auto request = snapshot_into(folder, upper_config_path(folder), writable->statistics().kind);
+    co_return co_await writable->snapshot(std::move(request));
+}
+
 asio::awaitable<result<committed_layer>> clone_set::commit(std::string initiator, std::filesystem::path file) {
     const auto self = shared_from_this();
     const auto under_way = under_way_.enter();
     CO_TRY(const auto what, find(initiator));
     CO_TRYV(co_await wait_for_base());
-    const auto mine = co_await what->busy.enter();
-    if (what->gone) co_return fail(errc::not_found, "the clone of " + initiator);
-    CO_TRYV(co_await ensure_open(what));
-    const auto writable = what->writable();
-    if (!writable) co_return fail(errc::read_only, "the clone of " + initiator);
-    const auto config = upper_config_path(what->stored.folder);
-    auto report = co_await writable->snapshot(snapshot_into(what->stored.folder, config, writable->statistics().kind));
+    auto report = co_await seal(what);
     if (!report) co_return in_context(std::move(report).error(), "snapshot of the clone of " + initiator);
-    auto job = [config, file, base_layers = base_->config.lowers.size()] {
-        return commit_own_layers(config, base_layers, file);
+    // Copying may take long: meanwhile the initiator may log in and out.
+    auto job = [config = upper_config_path(what->stored.folder), file, below = base_->config.lowers.size()] {
+        return commit_own_layers(config, below, file);
     };
     auto made = co_await services_.workers.run(std::move(job));
     note("clone-commit", *what, made ? "success" : made.error().message());
-    if (!what->used) {
-        co_await close_layer(what);
+    {
+        const auto mine = co_await what->busy.enter();
+        if (!what->used) {
+            co_await close_layer(what);
+        }
     }
     if (!made) co_return in_context(std::move(made).error(), "commit of the clone of " + initiator);
     made->pause = report->pause;

@@ -22,6 +22,7 @@
 
 #include "base/result.hpp"
 #include "base/worker_pool.hpp"
+#include "layers/write/writable_image.hpp"
 #include "server/catalog/async_slots.hpp"
 #include "server/catalog/export_device.hpp"
 #include "server/catalog/image_opener.hpp"
@@ -114,6 +115,7 @@ private:
     asio::awaitable<void> close_layer(clone_ptr what);
     asio::awaitable<void> close_one(clone_ptr what);
     asio::awaitable<result<void>> throw_away(clone_ptr what);
+    asio::awaitable<result<layers::snapshot_report>> seal(clone_ptr what);
     void start_retiring(clone_ptr what, std::chrono::milliseconds discard_after);
     asio::awaitable<result<iscsi::lun_options>> open_unit(clone_ptr what);
     result<clone_ptr> find(const std::string& initiator) const;
