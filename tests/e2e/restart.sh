@@ -10,7 +10,7 @@ daemon_start
 attach "$REGISTRY/test/root:lz4" --name root --insecure
 root=$URL
 attach --config "$IMAGE/raw/config.v1.json" --name local
-iscsi-inq -e 1 -c 0x83 "$root" >"$T/designators" 2>/dev/null
+iscsi-inq -e 1 -c 131 "$root" >"$T/designators" 2>/dev/null
 before=$(ctl --json list | json '[(e["name"], e["target"], e["lun"], e["size_bytes"]) for e in sorted(value, key=lambda e: e["name"])]')
 
 say "killed and restarted three times under one read"
@@ -27,7 +27,7 @@ done
 wait "$reader" || die "the reader failed: $(cat "$T/convert.err")"
 same "the disk's digest" "$(digest <"$T/disk")" "$wanted"
 same "exports after restart" "$(ctl --json list | json '[(e["name"], e["target"], e["lun"], e["size_bytes"]) for e in sorted(value, key=lambda e: e["name"])]')" "$before"
-iscsi-inq -e 1 -c 0x83 "$root" 2>/dev/null | cmp - "$T/designators" || die "the designators have changed"
+iscsi-inq -e 1 -c 131 "$root" 2>/dev/null | cmp - "$T/designators" || die "the designators have changed"
 
 say "started while the registry is down: what is cached is served"
 daemon_stop
