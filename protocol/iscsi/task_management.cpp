@@ -257,7 +257,7 @@ bool session::aborting(const std::optional<lun_bytes>& lun) const {
     });
 }
 
-// RFC 7143 §4.2.3.1: ABORT TASK is about one task, the others about all of a unit or of the target.
+// RFC 7143 §4.2.3.2: ABORT TASK is about one task, the others about all of a unit or of the target.
 bool session::concerns(const pending_management& pending, const scsi_task& task) const {
     const auto& request = pending.request;
     if (request.function == task_function::abort_task) return pending.task_order == task.order;

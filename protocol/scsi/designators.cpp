@@ -37,7 +37,7 @@ std::vector<std::byte> name_string(std::string_view text) {
     return std::move(out).finish();
 }
 
-/// RFC 7143 §4.4.4: target port name.
+/// RFC 7143 §4.4.2: target port name.
 std::string port_name(const target_port& port) {
     std::array<char, 16> suffix{};
     std::snprintf(suffix.data(), suffix.size(), ",t,0x%04x", static_cast<unsigned>(port.portal_group_tag));

@@ -1,4 +1,4 @@
-// SCSI ports as iSCSI names them (RFC 7143 §4.4.4) and the state of a logical unit that outlives the process.
+// SCSI ports as iSCSI names them (RFC 7143 §4.4.2) and the state of a logical unit that outlives the process.
 #pragma once
 
 #include <array>
