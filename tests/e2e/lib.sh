@@ -113,9 +113,9 @@ revivable() {
 #!/bin/bash
 case \$1 in
   kill)
-    kill -KILL "\$(cat '$T/'\$2.pid)" && timeout 10 tail --pid="\$(cat '$T/'\$2.pid)" -f /dev/null ;;
+    kill -KILL "\$(cat '$T/'\$2.pid)" && timeout 10 tail -s 0.02 --pid="\$(cat '$T/'\$2.pid)" -f /dev/null ;;
   stop)
-    kill -TERM "\$(cat '$T/'\$2.pid)" && timeout 10 tail --pid="\$(cat '$T/'\$2.pid)" -f /dev/null ;;
+    kill -TERM "\$(cat '$T/'\$2.pid)" && timeout 10 tail -s 0.02 --pid="\$(cat '$T/'\$2.pid)" -f /dev/null ;;
   start)
     setsid '$BIN/overlaybd-iscsid' --config '$T/'\$2.json >>'$T/daemon-'\$2.out 2>>'$T/daemon-'\$2.err </dev/null &
     echo \$! >'$T/'\$2.pid ;;
