@@ -155,7 +155,7 @@ TEST_CASE("device and data are waited for in any order", "[rfc7143-4.2.3.3]") {
     CHECK(answers(s).size() == (device_first ? 0 : 1));
 }
 
-TEST_CASE("ABORT TASK waits for its own task alone", "[rfc7143-4.2.3.1]") {
+TEST_CASE("ABORT TASK waits for its own task alone", "[rfc7143-4.2.3.2]") {
     script s;
     s.abort_answer = session_host::stop::later;
     s.recv(s.command({.itt = 1}));
