@@ -3,10 +3,10 @@
 #include <rapidjson/error/en.h>
 
 #include <algorithm>
-#include <array>
-#include <fstream>
+#include <cerrno>
 
 #include "base/limits.hpp"
+#include "base/small_file.hpp"
 
 namespace obd::json {
 namespace {
@@ -63,17 +63,9 @@ result<rapidjson::Document> parse(std::string_view text, std::string_view where)
 }
 
 result<rapidjson::Document> parse_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) return fail_errno(path.string());
-    // In pieces: a buffer of the greatest size would leave its pages with the allocator.
-    std::string text;
-    std::array<char, 4096> piece;
-    while (file && text.size() <= limits::config_file_bytes) {
-        file.read(piece.data(), piece.size());
-        text.append(piece.data(), static_cast<std::size_t>(file.gcount()));
-    }
-    if (file.bad()) return fail(errc::io_error, path.string());
-    return parse(text, path.string());
+    TRY(const auto text, read_small_file(path));
+    if (!text) return fail_errno(path.string(), ENOENT);
+    return parse(*text, path.string());
 }
 
 object::object(const rapidjson::Value& value, std::string where)

@@ -4,13 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
-#include <fstream>
 #include <limits>
 
 #include "base/digest.hpp"
 #include "base/json/fields.hpp"
-#include "base/limits.hpp"
+#include "base/small_file.hpp"
 #include "server/catalog/upper_folder.hpp"
 #include "server/state/codec.hpp"
 #include "server/state/durable_file.hpp"
@@ -101,20 +99,6 @@ result<clone_record> read_record(const std::filesystem::path& folder) {
 }
 
 }  // namespace
-
-result<std::optional<std::string>> read_small_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file && errno == ENOENT) return std::optional<std::string>{};
-    if (!file) return fail_errno(path.string());
-    std::string text;
-    std::array<char, 4096> piece;
-    while (file && text.size() <= limits::config_file_bytes) {
-        file.read(piece.data(), piece.size());
-        text.append(piece.data(), static_cast<std::size_t>(file.gcount()));
-    }
-    if (file.bad()) return fail(errc::io_error, path.string());
-    return std::optional(std::move(text));
-}
 
 std::string clone_folder_name(std::string_view initiator) {
     std::string name;

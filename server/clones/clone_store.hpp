@@ -73,7 +73,4 @@ private:
 /// What the files of a clone occupy. Blocks.
 byte_count occupied_bytes(const std::filesystem::path& folder);
 
-/// A file of a size that is bounded as config files are; nothing when there is none.
-result<std::optional<std::string>> read_small_file(const std::filesystem::path& path);
-
 }  // namespace obd::server

@@ -1,6 +1,6 @@
 #include "server/state/state_store.hpp"
 
-#include "server/clones/clone_store.hpp"
+#include "base/small_file.hpp"
 #include "server/state/codec.hpp"
 
 namespace obd::server {
