@@ -6,7 +6,6 @@ after a kill. Debian's docker-registry; skipped where it is not installed.
 """
 import base64
 import gzip
-import io
 import json
 import os
 import random
@@ -14,27 +13,16 @@ import shutil
 import signal
 import socket
 import subprocess
-import tarfile
 import threading
 import unittest
 import urllib.error
 import urllib.request
 
-from tool_case import BIN, content_of, sha256, tool_case
+from tool_case import BIN, content_of, sha256, tar_of, tool_case
 
 # alice:secret, as `htpasswd -Bbn` writes it, with the least work that bcrypt allows
 HTPASSWD = "alice:$2y$05$To6RRt7Pp76rKHQ9o2WWYu7sRh114xonlEzMdQVmrJRxUCUHSjXsq\n"
 PREFIX = "containerd.io/snapshot/overlaybd/"
-
-
-def tar_of(files):
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return raw.getvalue()
 
 
 class layout:

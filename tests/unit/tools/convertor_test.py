@@ -4,26 +4,13 @@ the other as it runs them; and all flags of overlaybd's tools.
 
     convertor_test.py BIN_DIR
 """
-import io
 import os
-import tarfile
 import unittest
 
-from tool_case import content_of, tool_case
+from tool_case import content_of, tar_of, tool_case
 
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 PARENT = "76543210-ba98-fedc-3210-fedcba987654"
-
-
-def tar_of(files):
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.mtime = 1700000000
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return raw.getvalue()
 
 
 class convertor(tool_case):
@@ -35,7 +22,7 @@ class convertor(tool_case):
         self.ok("overlaybd-create", data, index, "64", *(["-s"] if create["sparse"] else []),
                 *(["--mkfs"] if number == 0 else []))
         with open(os.path.join(directory, "layer.tar"), "wb") as file:
-            file.write(tar_of(files))
+            file.write(tar_of(files, seconds=1700000000))
         config = os.path.join(directory, "config.json")
         # The Go program writes absolute paths.
         self.write_config(config, repoBlobUrl="", resultFile="",

@@ -1,10 +1,12 @@
 """What the tests of the image tools share: running a program in a scratch folder, and reading what it made without it."""
 import hashlib
+import io
 import json
 import os
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 
@@ -19,6 +21,18 @@ def content_of(path):
 
 def sha256(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def tar_of(files, seconds=0):
+    """A tar of regular files, each last changed at that time."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.mtime = seconds
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return raw.getvalue()
 
 
 def lsmt_to_raw(layer, raw):
